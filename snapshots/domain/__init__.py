@@ -1,0 +1,1 @@
+"""How observations become a snapshot, as pure code: no database, no clock, no settings."""

@@ -1,0 +1,37 @@
+"""One observation as reduction sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from schemaevo.kernel.canonical import Json
+
+DELETED_KEY = "_deleted"
+"""The key by which an observation says that its entity is gone; never a field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What an observation says, when, and how far it is trusted.
+
+    `id` and `ranks_as` are lower-case UUID texts, so that comparing them compares the bytes. `specificity`
+    went through `exact_number`, and is 0 where none was given. `ranks_as` is set only on promotion
+    observations: the id of the observation that the value first came with, in whose place it ranks and is
+    named. Such an observation speaks for its field alone: it is not counted, and says nothing about
+    deletion or freshness.
+    """
+
+    id: str
+    observed_us: int
+    priority: int
+    specificity: int | Decimal
+    kind: str | None
+    fields: Mapping[str, Json]
+    ranks_as: str | None = None
+
+    @property
+    def ranking_id(self) -> str:
+        """The id that settles ties and stands in provenance."""
+        return self.id if self.ranks_as is None else self.ranks_as

@@ -1,0 +1,134 @@
+"""An explanation names the winner that the reducer chose, and those who would follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registry.domain.definition import Definition, Field, FieldType, Policy, Strategy, TieBreaker
+from registry.domain.validation import parse_definition
+from snapshots.domain.explanation import explain, explain_deletion
+from snapshots.domain.observed import Observed
+from snapshots.domain.reducer import reduce
+from tests.domain.histories import definitions, histories, ids
+
+maybe_definitions = st.none() | definitions()
+
+
+def _observed(number: int, **changes: object) -> Observed:
+    return replace(Observed(ids(number), 0, 100, 1, None, {"f": number}), **changes)  # type: ignore[arg-type]
+
+
+def _undeleted(history: list[Observed]) -> list[Observed]:
+    return [
+        replace(
+            observed, fields={name: value for name, value in observed.fields.items() if name != "_deleted"}
+        )
+        for observed in history
+    ]
+
+
+@given(histories(), maybe_definitions)
+def test_the_explained_winners_are_those_of_the_snapshot(history, definition):
+    history = _undeleted(history)
+    reduced = reduce(history, definition)
+    explanations = explain(history, definition)
+    for name, explanation in explanations.items():
+        assert explanation.is_cleared == (name not in reduced.values)
+        if not explanation.is_cleared:
+            suppliers = dict.fromkeys(winner.observed.ranking_id for winner in explanation.winners)
+            assert reduced.provenance[name] == list(suppliers)
+    assert set(reduced.values) <= set(explanations)
+
+
+@given(histories(), maybe_definitions)
+def test_without_the_winner_the_first_runner_up_wins(history, definition):
+    for name, explanation in explain(history, definition).items():
+        if explanation.policy.strategy is Strategy.MERGE_ARRAY or not explanation.runners_up:
+            continue
+        (winner,) = explanation.winners
+        rest = [observed for observed in history if observed.id != winner.observed.id]
+        again = explain(rest, definition)[name]
+        assert again.winners[0].observed.id == explanation.runners_up[0].observed.id
+        assert all(contender.lost_by for contender in explanation.runners_up)
+
+
+@given(histories(), maybe_definitions)
+def test_the_deletion_mark_is_explained(history, definition):
+    explanation = explain_deletion(history, definition)
+    deleted = reduce(history, definition).deleted
+    if explanation is None:
+        assert not deleted
+    else:
+        assert deleted == (explanation.winners[0].value is True)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "tie_breaker", "loser", "words"),
+    [
+        (Strategy.LAST_WRITE, TieBreaker.OBSERVED_AT, {"observed_us": -1, "priority": 1000}, "newer"),
+        (Strategy.LAST_WRITE, TieBreaker.OBSERVED_AT, {}, "smaller id"),
+        (
+            Strategy.HIGHEST_PRIORITY,
+            TieBreaker.OBSERVED_AT,
+            {"priority": 1, "observed_us": 9},
+            "higher priority",
+        ),
+        (
+            Strategy.HIGHEST_PRIORITY,
+            TieBreaker.OBSERVED_AT,
+            {"kind": "import", "observed_us": 9},
+            "kind order: sensor before import",
+        ),
+        (Strategy.HIGHEST_PRIORITY, TieBreaker.OBSERVED_AT, {"kind": None}, "kind order: sensor before none"),
+        (Strategy.MOST_SPECIFIC, TieBreaker.OBSERVED_AT, {"specificity": 0}, "higher specificity"),
+        (
+            Strategy.MOST_SPECIFIC,
+            TieBreaker.OBSERVED_AT,
+            {"priority": 1, "kind": "sync"},
+            "kind order: sensor before sync",
+        ),
+        (
+            Strategy.MOST_SPECIFIC,
+            TieBreaker.SOURCE_PRIORITY,
+            {"priority": 1, "kind": "sync"},
+            "higher priority",
+        ),
+    ],
+)
+def test_the_deciding_step_is_named(strategy, tie_breaker, loser, words):
+    definition = Definition({"f": Field("f", FieldType.NUMBER)}, {"f": Policy(strategy, tie_breaker)})
+    winner = _observed(1, kind="sensor")
+    beaten = _observed(2, **{"kind": "sensor", **loser})
+    explanation = explain([beaten, winner], definition)["f"]
+    assert [contender.observed.id for contender in explanation.winners] == [winner.id]
+    assert [contender.lost_by for contender in explanation.runners_up] == [words]
+
+
+def test_a_joined_array_names_all_suppliers_and_why_others_supply_nothing():
+    definition = Definition({"f": Field("f", FieldType.ARRAY)}, {"f": Policy(Strategy.MERGE_ARRAY)})
+    history = [
+        _observed(1, observed_us=5, fields={"f": ["a", "b"]}),
+        _observed(2, observed_us=4, fields={"f": ["b"]}),
+        _observed(3, observed_us=3, fields={"f": "c"}),
+        _observed(4, observed_us=2, fields={"f": None}),
+        _observed(5, observed_us=1, fields={"f": []}),
+        _observed(6, observed_us=9, priority=1, fields={"f": ["z"]}),
+    ]
+    explanation = explain(history, definition)["f"]
+    assert [contender.observed.id for contender in explanation.winners] == [ids(1), ids(3)]
+    assert [(contender.observed.id, contender.lost_by) for contender in explanation.runners_up] == [
+        (ids(2), "newer ones supply the same items"),
+        (ids(4), "null supplies no item"),
+        (ids(5), "an empty array supplies no item"),
+        (ids(6), "higher priority"),
+    ]
+
+
+def test_raw_and_converted_values_are_both_told():
+    definition = parse_definition({"fields": {"f": {"type": "string", "converters": ["number_to_string"]}}})
+    winner = explain([_observed(7)], definition)["f"].winners[0]
+    assert (winner.value, winner.converted) == (7, "7")
