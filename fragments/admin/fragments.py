@@ -1,0 +1,244 @@
+"""Pages of raw fragments."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from fragments.models import FragmentReason, LifecycleState, RawFragment
+from schemaevo.kernel.pages.display import (
+    NOTHING,
+    ago,
+    amount,
+    badge,
+    code,
+    hidden,
+    json_block,
+    json_line,
+    moment,
+    row_link,
+    short,
+)
+from schemaevo.kernel.pages.filters import (
+    ChoiceFilter,
+    EntityTypeFilter,
+    ExactFilter,
+    IdFilter,
+    OwnerFilter,
+    uuid_or_none,
+)
+from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.rights import may_see_values
+
+LIFECYCLE_TONES = {
+    LifecycleState.ACTIVE: "busy",
+    LifecycleState.PROMOTED: "good",
+    LifecycleState.ARCHIVED: "plain",
+    LifecycleState.PENDING_DELETION: "warn",
+}
+
+
+class FieldFilter(ExactFilter):
+    title = _("field")
+    parameter_name = "field"
+    column = "fragment_key"
+
+
+class ReasonFilter(ChoiceFilter):
+    title = _("reason")
+    parameter_name = "reason"
+    column = "reason"
+    choices_from = FragmentReason
+
+
+class LifecycleFilter(ChoiceFilter):
+    title = _("state")
+    parameter_name = "state"
+    column = "lifecycle_state"
+    choices_from = LifecycleState
+
+
+class ValueTypeFilter(ExactFilter):
+    title = _("type")
+    parameter_name = "value_type"
+    column = "value_type"
+
+
+class FragmentEntityFilter(IdFilter):
+    title = _("id of the entity")
+    parameter_name = "entity"
+    column = "entity_id"
+
+
+@admin.register(RawFragment)
+class RawFragmentAdmin(KeysetAdmin):
+    """Field values that fit no schema yet, newest first."""
+
+    keyset = Keyset(("-id",))
+    referred: ClassVar[dict[str, tuple[str, ...]]] = {
+        "user": ("username",),
+        "entity": ("entity_key", "entity_type"),
+    }
+    referred_on_page: ClassVar[dict[str, tuple[str, ...]]] = {"source": ("name", "content_hash")}
+    list_display = (
+        "field",
+        "shown_value",
+        "value_type",
+        "reason_short",
+        "entity_shown",
+        "owner",
+        "seen",
+        "shown_state",
+        "last_seen_ago",
+    )
+    list_filter = (
+        OwnerFilter,
+        EntityTypeFilter,
+        FieldFilter,
+        ReasonFilter,
+        LifecycleFilter,
+        ValueTypeFilter,
+        FragmentEntityFilter,
+    )
+    search_fields = ("fragment_key",)
+    search_help_text = _("Name of a field, or an id")
+    fieldsets: ClassVar[Any] = (
+        (
+            None,
+            {
+                "fields": (
+                    ("field", "reason_shown"),
+                    ("type_shown", "shown_state"),
+                    ("entity_shown", "owner"),
+                    ("source_shown", "seen"),
+                    ("priority", "specificity"),
+                    ("kind_shown", "newest_shown"),
+                )
+            },
+        ),
+        (_("Value"), {"fields": ("whole_value",)}),
+        (
+            _("When"),
+            {"fields": (("observed", "first_seen"), ("last_seen", "promoted"), ("archived", "expires"))},
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        queryset = super().get_queryset(request).defer("value_hash")
+        return queryset if may_see_values(request) else queryset.defer("value_hash", "value")
+
+    def get_list_display(self, request: HttpRequest) -> tuple[str, ...]:
+        shown = tuple(self.list_display)
+        return shown if may_see_values(request) else tuple(name for name in shown if name != "shown_value")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if may_see_values(request):
+            return self.fieldsets
+        first, value, when = self.fieldsets
+        return (first, (value[0], {"fields": ("hidden_value",)}), when)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if found := uuid_or_none(term):
+            return queryset.filter(entity_id=found), False
+        if term.isascii() and term.isdigit() and int(term) < 2**63:
+            return queryset.filter(pk=int(term)), False
+        return queryset.filter(fragment_key=term), False
+
+    @admin.display(description=_("field"))
+    def field(self, fragment: RawFragment) -> SafeString:
+        return code(fragment.fragment_key)
+
+    @admin.display(description=_("value"))
+    def shown_value(self, fragment: RawFragment) -> SafeString:
+        return json_line(fragment.value)
+
+    @admin.display(description=_("value"))
+    def whole_value(self, fragment: RawFragment) -> SafeString:
+        return json_block(fragment.value)
+
+    @admin.display(description=_("value"))
+    def hidden_value(self, fragment: RawFragment) -> SafeString:
+        return hidden()
+
+    @admin.display(description=_("type"))
+    def type_shown(self, fragment: RawFragment) -> str:
+        return (
+            f"{fragment.value_type}, {fragment.value_format}"
+            if fragment.value_format
+            else fragment.value_type
+        )
+
+    @admin.display(description=_("reason"))
+    def reason_shown(self, fragment: RawFragment) -> str:
+        return fragment.get_reason_display()
+
+    @admin.display(description=_("reason"))
+    def reason_short(self, fragment: RawFragment) -> SafeString:
+        return format_html('<span class="se-nowrap">{}</span>', fragment.reason.replace("_", " "))
+
+    @admin.display(description=_("state"))
+    def shown_state(self, fragment: RawFragment) -> SafeString:
+        state = LifecycleState(fragment.lifecycle_state)
+        return badge(state.label, LIFECYCLE_TONES[state])
+
+    @admin.display(description=_("entity"))
+    def entity_shown(self, fragment: RawFragment) -> SafeString:
+        key = fragment.entity.entity_key if fragment.entity else fragment.entity_id
+        return row_link("snapshots_entitysnapshot", fragment.entity_id, key)
+
+    @admin.display(description=_("owner"))
+    def owner(self, fragment: RawFragment) -> SafeString:
+        return short(fragment.user.get_username() if fragment.user else f"#{fragment.user_id}")
+
+    @admin.display(description=_("source"))
+    def source_shown(self, fragment: RawFragment) -> SafeString:
+        return row_link("snapshots_source", fragment.source_id, fragment.source or fragment.source_id)
+
+    @admin.display(description=_("seen"))
+    def seen(self, fragment: RawFragment) -> SafeString:
+        return amount(fragment.frequency_count)
+
+    @admin.display(description=_("kind"))
+    def kind_shown(self, fragment: RawFragment) -> SafeString:
+        return format_html("{}", fragment.kind) if fragment.kind else NOTHING
+
+    @admin.display(description=_("newest observation"))
+    def newest_shown(self, fragment: RawFragment) -> SafeString:
+        return row_link("snapshots_observation", fragment.observation_id, fragment.observation_id)
+
+    @admin.display(description=_("observed"))
+    def observed(self, fragment: RawFragment) -> SafeString:
+        return moment(fragment.observed_at)
+
+    @admin.display(description=_("first seen"))
+    def first_seen(self, fragment: RawFragment) -> SafeString:
+        return moment(fragment.first_seen_at)
+
+    @admin.display(description=_("last seen"))
+    def last_seen(self, fragment: RawFragment) -> SafeString:
+        return moment(fragment.last_seen_at)
+
+    @admin.display(description=_("last seen"))
+    def last_seen_ago(self, fragment: RawFragment) -> SafeString:
+        return ago(fragment.last_seen_at)
+
+    @admin.display(description=_("promoted"))
+    def promoted(self, fragment: RawFragment) -> SafeString:
+        return moment(fragment.promoted_at)
+
+    @admin.display(description=_("archived"))
+    def archived(self, fragment: RawFragment) -> SafeString:
+        return moment(fragment.archived_at)
+
+    @admin.display(description=_("expires"))
+    def expires(self, fragment: RawFragment) -> SafeString:
+        return moment(fragment.expires_at)

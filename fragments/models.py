@@ -1,0 +1,206 @@
+"""What came in: ingest runs, what they refused, and the raw fragments that fit no schema yet."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from schemaevo.kernel.fields import ExactJSONField
+
+
+class IngestState(models.TextChoices):
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+
+
+class IngestRun(models.Model):
+    """One import of a file or stream. Its counts are written with each batch, in the batch's transaction."""
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(_("file or stream"), max_length=500)
+    content_hash = models.CharField(_("content hash"), max_length=64, blank=True)
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    options = ExactJSONField(_("options"), default=dict)
+    state = models.CharField(
+        _("state"), max_length=16, choices=IngestState.choices, default=IngestState.RUNNING
+    )
+    #: The time of records that carry none, before their number is added in microseconds; a stream may have none.
+    default_observed_at = models.DateTimeField(_("time of records without one"), null=True)
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        related_name="+",
+        verbose_name=_("started by"),
+    )
+    started_at = models.DateTimeField(_("started"), db_default=Now())
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    record_count = models.BigIntegerField(_("records"), default=0)
+    observation_count = models.BigIntegerField(_("observations"), default=0)
+    duplicate_count = models.BigIntegerField(_("duplicates"), default=0)
+    fragment_count = models.BigIntegerField(_("fragments"), default=0)
+    rejected_count = models.BigIntegerField(_("rejected"), default=0)
+    error = models.TextField(_("error"), blank=True)
+
+    class Meta:
+        db_table = "ingest_runs"
+        verbose_name = _("ingest run")
+        verbose_name_plural = _("ingest runs")
+        ordering: ClassVar[list[str]] = ["-id"]
+        permissions = [("ingest", "Can ingest records")]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["content_hash", "entity_type"], name="ingest_runs_content_ix")
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.name}"
+
+
+class DeadLetter(models.Model):
+    """A record that was refused: where it stood, why, and its bytes as they came."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(
+        IngestRun, on_delete=models.CASCADE, related_name="dead_letters", verbose_name=_("ingest run")
+    )
+    line_number = models.BigIntegerField(_("line"))
+    code = models.CharField(_("reason"), max_length=64)
+    message = models.TextField(_("message"))
+    raw = models.BinaryField(_("record"))
+    created_at = models.DateTimeField(_("refused"), db_default=Now())
+
+    class Meta:
+        db_table = "dead_letters"
+        verbose_name = _("dead letter")
+        verbose_name_plural = _("dead letters")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["run", "line_number"], name="dead_letters_line_uq")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} at line {self.line_number}"
+
+
+class FragmentReason(models.TextChoices):
+    UNKNOWN_FIELD = "unknown_field", _("unknown field")
+    TYPE_MISMATCH = "type_mismatch", _("type mismatch")
+    CONSTRAINT = "constraint", _("constraint")
+    INVALID_NAME = "invalid_name", _("invalid name")
+    CONVERTED_ORIGINAL = "converted_original", _("original of a converted value")
+
+
+class LifecycleState(models.TextChoices):
+    ACTIVE = "active", _("active")
+    PROMOTED = "promoted", _("promoted")
+    ARCHIVED = "archived", _("archived")
+    PENDING_DELETION = "pending_deletion", _("pending deletion")
+
+
+class RawFragment(models.Model):
+    """A field value that could not go into an observation, once per value, place and trust.
+
+    `frequency_count` counts the distinct observations that carried it; `observation_id` and `observed_at`
+    are those of the newest. `value` may be JSON null: such rows are written by SQL only.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    entity = models.ForeignKey(
+        "snapshots.EntitySnapshot",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("entity"),
+    )
+    fragment_key = models.TextField(_("field"))
+    source = models.ForeignKey(
+        "snapshots.Source",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("source"),
+    )
+    value = ExactJSONField(_("value"), null=False)
+    value_hash = models.BinaryField()
+    value_type = models.CharField(_("type"), max_length=16)
+    value_format = models.CharField(_("format"), max_length=16, blank=True)
+    reason = models.CharField(_("reason"), max_length=24, choices=FragmentReason.choices)
+    priority = models.IntegerField(_("priority"))
+    specificity = models.FloatField(_("specificity"))
+    kind = models.CharField(_("kind"), max_length=63, null=True)  # noqa: DJ001  none is not the kind ''
+    frequency_count = models.BigIntegerField(_("seen"), default=1)
+    observation_id = models.UUIDField(_("newest observation"))
+    observed_at = models.DateTimeField(_("newest observed"))
+    first_seen_at = models.DateTimeField(_("first seen"), db_default=Now())
+    last_seen_at = models.DateTimeField(_("last seen"), db_default=Now())
+    lifecycle_state = models.CharField(
+        _("state"),
+        max_length=16,
+        choices=LifecycleState.choices,
+        default=LifecycleState.ACTIVE,
+        db_default=LifecycleState.ACTIVE,
+    )
+    promoted_at = models.DateTimeField(_("promoted"), null=True)
+    archived_at = models.DateTimeField(_("archived"), null=True)
+    expires_at = models.DateTimeField(_("expires"), null=True)
+
+    class Meta:
+        db_table = "raw_fragments"
+        verbose_name = _("fragment")
+        verbose_name_plural = _("fragments")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=[
+                    "user",
+                    "entity",
+                    "fragment_key",
+                    "source",
+                    "value_hash",
+                    "priority",
+                    "specificity",
+                    "kind",
+                ],
+                nulls_distinct=False,
+                name="raw_fragments_sighting_uq",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    lifecycle_state="active",
+                    promoted_at__isnull=True,
+                    archived_at__isnull=True,
+                    expires_at__isnull=True,
+                )
+                | models.Q(
+                    lifecycle_state__in=["promoted", "pending_deletion"],
+                    promoted_at__isnull=False,
+                    expires_at__isnull=False,
+                )
+                | models.Q(lifecycle_state="pending_deletion", expires_at__isnull=False)
+                | models.Q(lifecycle_state="archived", archived_at__isnull=False, expires_at__isnull=True),
+                name="raw_fragments_lifecycle_ck",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(frequency_count__gt=0), name="raw_fragments_frequency_ck"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["user", "entity_type", "fragment_key", "lifecycle_state"], name="raw_fragments_key_ix"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fragment_key} ({self.reason})"

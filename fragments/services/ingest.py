@@ -1,0 +1,350 @@
+"""Ingest: the front door. Records come in, are split by the effective schema, and stored exactly once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from fragments.domain.splitting import Fragment, split
+from fragments.models import DeadLetter, IngestRun, IngestState
+from fragments.services.records import IngestOptions, Line, Record, Rejection, parse
+from fragments.services.sightings import sightings_record
+from registry.domain.names import entity_type_problem
+from registry.domain.times import to_us
+from registry.selectors import effective_schemas
+from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.bulk import collector_paused
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.errors import Invalid
+from schemaevo.kernel.locks import LockSpace, hold
+from schemaevo.kernel.owners import owners_by_username, owners_create
+from snapshots.domain.identity import entity_id, named_observation_id, observation_content_id
+from snapshots.services.merging import exact_specificity
+from snapshots.services.observations import NewObservation, observations_record
+from snapshots.services.sources import sources_ensure
+
+logger = logging.getLogger(__name__)
+
+#: An ingest transaction holds locks that a schema change waits for, so it should end within this time.
+BATCH_TARGET_S = 1.0
+BATCH_MIN = 50
+#: What the columns for the name of a source and of a run hold.
+NAME_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What is read: lines, and what identifies them.
+
+    `content_hash` is the SHA-256 (hex) of a file's bytes, '' for a stream. `source_name` names the source; given
+    explicitly it stands alone, else the source is this file, name and content.
+    """
+
+    lines: Iterable[Line]
+    name: str
+    content_hash: str = ""
+    source_name: str | None = None
+    default_observed_at: datetime | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """Why no source can be made of it, in words, or None."""
+        given = self.source_name
+        if given is not None and not (0 < len(given) <= NAME_MAX and given.isprintable()):
+            return f"a source's name has 1 to {NAME_MAX} printable characters"
+        if not 0 < len(self.name) <= NAME_MAX:
+            return f"the name of a file or stream has 1 to {NAME_MAX} characters"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What became of records: each is an observation, a duplicate, or rejected."""
+
+    records: int = 0
+    observations: int = 0
+    duplicates: int = 0
+    fragments: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.records + other.records,
+            self.observations + other.observations,
+            self.duplicates + other.duplicates,
+            self.fragments + other.fragments,
+            self.rejected + other.rejected,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Told after each batch is committed: the totals so far, the last line, and what was just refused."""
+
+    counts: Counts
+    last_line: int
+    rejections: tuple[Rejection, ...]
+
+
+def file_hash(path: str) -> str:
+    """The SHA-256 of a file, in hex; reads it once without holding it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def default_time_of(*, content_hash: str, entity_type: str, modified_at: datetime) -> datetime:
+    """The time of a file's records without one: of its first run if the content is known, else `modified_at`.
+
+    So a file that was copied, and is younger now, gives the same observations again.
+    """
+    known = (
+        IngestRun.objects.filter(
+            content_hash=content_hash, entity_type=entity_type, default_observed_at__isnull=False
+        )
+        .order_by("id")
+        .values_list("default_observed_at", flat=True)
+        .first()
+    )
+    return known or modified_at
+
+
+def ingest(
+    *,
+    source: Input,
+    options: IngestOptions,
+    actor: Actor,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> IngestRun:
+    """Every record of `source` is stored once, or is a dead letter of the run with its reason.
+
+    Works in batches, each one transaction with its counts, so that memory does not grow with the input and what
+    is done stays done: running the same input again stores only what is missing. Gives the finished run.
+
+    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; LockTimeout, OSError and database errors, after which the run
+    is marked as failed and holds what was stored until then.
+    """
+    actor.require("fragments.ingest")
+    problem = entity_type_problem(options.entity_type)
+    if problem:
+        raise Invalid("invalid_entity_type", problem, entity_type=options.entity_type)
+    problem = options.problem or source.problem
+    if problem:
+        raise Invalid("invalid_option", f"This cannot be ingested: {problem}.")
+    run = IngestRun.objects.create(
+        name=source.name,
+        content_hash=source.content_hash,
+        entity_type=options.entity_type,
+        options=options.to_json(),
+        default_observed_at=source.default_observed_at,
+        started_by=actor.user,
+    )
+    try:
+        _ingest_batches(run, source, options, on_progress)
+    except BaseException as error:
+        # An interrupt ends a run as well; what is committed stays.
+        IngestRun.objects.filter(pk=run.pk).update(
+            state=IngestState.FAILED, finished_at=Now(), error=f"{type(error).__name__}: {error}"
+        )
+        raise
+    IngestRun.objects.filter(pk=run.pk).update(state=IngestState.DONE, finished_at=Now())
+    run.refresh_from_db()
+    return run
+
+
+def _ingest_batches(
+    run: IngestRun, source: Input, options: IngestOptions, on_progress: Callable[[Progress], None]
+) -> None:
+    total = Counts()
+    size = options.batch_size
+    lines = iter(source.lines)
+    while batch := list(islice(lines, size)):
+        parsed = parse(batch, options, source.default_observed_at)
+        rejections = [*parsed.rejections]
+        began = time.monotonic()
+        for index, records in enumerate(_by_users(parsed.records)):
+            # What could not be parsed is written with the first transaction of the batch.
+            counts, refused = _ingest_batch(
+                run, source, options, records, parsed.rejections if index == 0 else []
+            )
+            total += counts
+            rejections += refused
+        on_progress(Progress(total, batch[-1].line_number, tuple(rejections)))
+        if time.monotonic() - began > BATCH_TARGET_S:
+            size = max(min(BATCH_MIN, options.batch_size), size // 2)
+        else:
+            size = min(options.batch_size, size * 2)
+
+
+def _by_users(records: list[Record]) -> Iterator[list[Record]]:
+    """The records in runs with a bounded number of users each: the server's lock table is finite."""
+    run: list[Record] = []
+    users: set[str | None] = set()
+    for record in records:
+        if record.user_name not in users and len(users) == settings.SCHEMAEVO_INGEST_BATCH_USERS:
+            yield run
+            run, users = [], set()
+        users.add(record.user_name)
+        run.append(record)
+    yield run
+
+
+@collector_paused()
+@transaction.atomic
+def _ingest_batch(
+    run: IngestRun,
+    source: Input,
+    options: IngestOptions,
+    records: list[Record],
+    rejections: list[Rejection],
+) -> tuple[Counts, list[Rejection]]:
+    """One transaction: the records with all that follows from them, the dead letters, and the run's counts.
+
+    Gives what it counted and the rejections that only the database could tell.
+    """
+    owned, refused = _owned(records, options)
+    user_ids = {user_id for _, user_id in owned}
+    entity_type = options.entity_type
+    if owned:
+        hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
+        hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
+    # A later statement than the one that took the locks: it sees every change that was committed before.
+    schemas = effective_schemas(entity_type=entity_type, user_ids=user_ids)
+    sources = _sources(source, user_ids)
+
+    observations: list[NewObservation] = []
+    fragments: list[list[Fragment]] = []
+    for record, user_id in owned:
+        fields, left = split(record.fields, schemas[user_id].definition, options.control_fields)
+        observations.append(_observation(record, user_id, fields, sources[user_id], run, options))
+        fragments.append(left)
+    with_fragments = {o.user_id for o, left in zip(observations, fragments, strict=True) if left}
+    hold(LockSpace.FRAGMENTS, [(user_id, entity_type) for user_id in with_fragments])
+
+    recorded = observations_record(observations=observations, schemas=schemas)
+    conflicts = [
+        Rejection(
+            record.line,
+            "id_conflict",
+            f"The id {record.given_id} is taken by an observation with other content.",
+        )
+        for (record, _), observation in zip(owned, observations, strict=True)
+        if (observation.id, observation.content_id) in recorded.conflicting
+    ]
+    refused += conflicts
+    # Of several with one id it is the first that was stored.
+    first_at: dict[str, int] = {}
+    for index, observation in enumerate(observations):
+        first_at.setdefault(observation.id, index)
+    sightings = sightings_record(
+        (observations[index], fragment)
+        for identity, index in first_at.items()
+        if identity in recorded.inserted
+        for fragment in fragments[index]
+    )
+    counts = Counts(
+        records=len(records) + len(rejections),
+        observations=len(recorded.inserted),
+        duplicates=len(owned) - len(conflicts) - len(recorded.inserted),
+        fragments=sightings,
+        rejected=len(rejections) + len(refused),
+    )
+    _write_dead_letters(run, [*rejections, *refused])
+    IngestRun.objects.filter(pk=run.pk).update(
+        record_count=F("record_count") + counts.records,
+        observation_count=F("observation_count") + counts.observations,
+        duplicate_count=F("duplicate_count") + counts.duplicates,
+        fragment_count=F("fragment_count") + counts.fragments,
+        rejected_count=F("rejected_count") + counts.rejected,
+    )
+    return counts, refused
+
+
+def _owned(records: list[Record], options: IngestOptions) -> tuple[list[tuple[Record, int]], list[Rejection]]:
+    """Every record with its owner's id; records of users that do not exist, and may not be made, are refused."""
+    if options.user_id is not None:
+        return [(record, options.user_id) for record in records], []
+    names = {record.user_name for record in records if record.user_name is not None}
+    known: Mapping[str, int] = owners_by_username(names)
+    missing = names - known.keys()
+    if missing and options.create_users:
+        known = {**known, **owners_create(missing)}
+    owned: list[tuple[Record, int]] = []
+    refused: list[Rejection] = []
+    for record in records:
+        user_id = known.get(record.user_name or "")
+        if user_id is not None:
+            owned.append((record, user_id))
+        else:
+            message = (
+                f"There is no user {record.user_name!r}; --create-users makes the owners that are missing."
+            )
+            refused.append(Rejection(record.line, "unknown_user", message))
+    return owned, refused
+
+
+def _sources(source: Input, user_ids: set[int]) -> Mapping[int, str]:
+    if source.source_name is not None:
+        return sources_ensure(user_ids=user_ids, name=source.source_name, content_hash="")
+    return sources_ensure(user_ids=user_ids, name=source.name, content_hash=source.content_hash)
+
+
+def _observation(
+    record: Record, user_id: int, fields: JsonObject, source: str, run: IngestRun, options: IngestOptions
+) -> NewObservation:
+    entity = entity_id(user_id, options.entity_type, record.entity_key)
+    content = observation_content_id(
+        entity=entity,
+        source=source,
+        observed_us=to_us(record.observed_at),
+        priority=options.priority,
+        specificity=exact_specificity(options.specificity),
+        kind=options.kind,
+        record=record.fields,
+    )
+    named = None if record.given_id is None else named_observation_id(user_id, record.given_id)
+    return NewObservation(
+        id=named or content,
+        content_id=content,
+        user_id=user_id,
+        entity_type=options.entity_type,
+        entity_id=entity,
+        entity_key=record.entity_key,
+        source_id=source,
+        observed_at=record.observed_at,
+        priority=options.priority,
+        specificity=options.specificity,
+        kind=options.kind,
+        fields=fields,
+        ingest_run_id=run.pk,
+    )
+
+
+def _write_dead_letters(run: IngestRun, rejections: Iterable[Rejection]) -> None:
+    DeadLetter.objects.bulk_create(
+        [
+            DeadLetter(
+                run=run,
+                line_number=rejection.line.line_number,
+                code=rejection.code,
+                message=rejection.message,
+                raw=rejection.line.raw,
+            )
+            for rejection in rejections
+        ]
+    )
+
+
+def with_batch_size(options: IngestOptions, size: int | None) -> IngestOptions:
+    """The options with a batch size within the bounds of the settings."""
+    limit = settings.SCHEMAEVO_INGEST_BATCH_SIZE
+    return replace(options, batch_size=max(1, min(size or limit, limit)))

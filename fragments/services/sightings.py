@@ -1,0 +1,162 @@
+"""Sightings of fragments: what new observations carried, merged into raw_fragments."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from django.conf import settings
+from django.db import connection
+
+from fragments.domain.inference import infer
+from fragments.domain.splitting import Fragment
+from schemaevo.kernel.bulk import copy_into_temporary
+from schemaevo.kernel.canonical import canonical_bytes
+from snapshots.services.observations import NewObservation
+
+CONVERTED = "converted_original"
+
+
+@dataclass(slots=True)
+class _Row:
+    """One raw fragment as this batch saw it: its newest sighting and how many there were."""
+
+    observation: NewObservation
+    fragment: Fragment
+    canonical: bytes
+    digest: bytes
+    frequency: int
+
+    def add(self, observation: NewObservation, fragment: Fragment) -> None:
+        """Takes in another sighting of the same value. The newest one names the observation; a sighting as the
+        original of a converted value says nothing about why the value is a fragment elsewhere."""
+        self.frequency += 1
+        is_newer = _is_newer(observation, self.observation)
+        if is_newer:
+            self.observation = observation
+        if fragment.reason != CONVERTED and (is_newer or self.fragment.reason == CONVERTED):
+            self.fragment = fragment
+
+
+_COLUMNS = {
+    "user_id": "bigint",
+    "entity_type": "text",
+    "entity_id": "uuid",
+    "fragment_key": "text",
+    "source_id": "uuid",
+    "value": "jsonb",
+    "value_hash": "bytea",
+    "value_type": "text",
+    "value_format": "text",
+    "reason": "text",
+    "priority": "integer",
+    "specificity": "double precision",
+    "kind": "text",
+    "frequency_count": "bigint",
+    "observation_id": "uuid",
+    "observed_at": "timestamptz",
+}
+
+
+def sightings_record(carried: Iterable[tuple[NewObservation, Fragment]]) -> int:
+    """Every fragment that an observation carried is counted; gives the number of sightings.
+
+    The observations are new rows of this transaction, which holds the FRAGMENTS lock of their users. A value seen
+    again becomes active, whatever its state, unless it was only seen as the original of a converted value.
+    """
+    rows: dict[tuple[object, ...], _Row] = {}
+    sightings = 0
+    for observation, fragment in carried:
+        sightings += 1
+        canonical = canonical_bytes(fragment.value)
+        digest = sha256(canonical).digest()
+        # Priority, specificity and kind are part of the row's identity; within one run they are all the same.
+        key = (
+            observation.entity_id,
+            fragment.key,
+            observation.source_id,
+            digest,
+            observation.priority,
+            observation.specificity,
+            observation.kind,
+        )
+        row = rows.get(key)
+        if row is None:
+            rows[key] = _Row(observation, fragment, canonical, digest, 1)
+        else:
+            row.add(observation, fragment)
+    if rows:
+        _merge(rows.values())
+    return sightings
+
+
+def _is_newer(one: NewObservation, other: NewObservation) -> bool:
+    """Whether one comes first in base order: the newer, and of one instant the smaller id."""
+    return (one.observed_at, other.id) > (other.observed_at, one.id)
+
+
+def _merge(rows: Iterable[_Row]) -> None:
+    copy_into_temporary(
+        "new_fragments",
+        _COLUMNS,
+        (
+            (
+                row.observation.user_id,
+                row.observation.entity_type,
+                row.observation.entity_id,
+                row.fragment.key,
+                row.observation.source_id,
+                row.canonical.decode(),
+                row.digest,
+                *infer(row.fragment.key, row.fragment.value),
+                row.fragment.reason,
+                row.observation.priority,
+                row.observation.specificity,
+                row.observation.kind,
+                row.frequency,
+                row.observation.id,
+                row.observation.observed_at,
+            )
+            for row in rows
+        ),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO raw_fragments AS f (user_id, entity_type, entity_id, fragment_key, source_id, value,
+                   value_hash, value_type, value_format, reason, priority, specificity, kind, frequency_count,
+                   observation_id, observed_at, first_seen_at, last_seen_at,
+                   lifecycle_state, promoted_at, expires_at)
+            SELECT user_id, entity_type, entity_id, fragment_key, source_id, value,
+                   value_hash, value_type, value_format, reason, priority, specificity, kind, frequency_count,
+                   observation_id, observed_at, now(), now(),
+                   CASE reason WHEN 'converted_original' THEN 'promoted' ELSE 'active' END,
+                   CASE reason WHEN 'converted_original' THEN now() END,
+                   CASE reason WHEN 'converted_original' THEN now() + make_interval(days => %s) END
+              FROM new_fragments
+             ORDER BY user_id, entity_id, fragment_key, source_id, value_hash
+            ON CONFLICT (user_id, entity_id, fragment_key, source_id, value_hash, priority, specificity, kind)
+            DO UPDATE SET
+                frequency_count = f.frequency_count + EXCLUDED.frequency_count,
+                last_seen_at = EXCLUDED.last_seen_at,
+                value = CASE WHEN (EXCLUDED.observed_at, f.observation_id) > (f.observed_at, EXCLUDED.observation_id)
+                        THEN EXCLUDED.value ELSE f.value END,
+                observation_id = CASE
+                        WHEN (EXCLUDED.observed_at, f.observation_id) > (f.observed_at, EXCLUDED.observation_id)
+                        THEN EXCLUDED.observation_id ELSE f.observation_id END,
+                observed_at = CASE WHEN EXCLUDED.observed_at > f.observed_at
+                        THEN EXCLUDED.observed_at ELSE f.observed_at END,
+                reason = CASE
+                        WHEN EXCLUDED.reason = 'converted_original' THEN f.reason
+                        WHEN f.reason = 'converted_original' THEN EXCLUDED.reason
+                        WHEN (EXCLUDED.observed_at, f.observation_id) > (f.observed_at, EXCLUDED.observation_id)
+                        THEN EXCLUDED.reason ELSE f.reason END,
+                lifecycle_state = CASE WHEN EXCLUDED.reason = 'converted_original'
+                        THEN f.lifecycle_state ELSE 'active' END,
+                promoted_at = CASE WHEN EXCLUDED.reason = 'converted_original' THEN f.promoted_at END,
+                archived_at = CASE WHEN EXCLUDED.reason = 'converted_original' THEN f.archived_at END,
+                expires_at = CASE
+                        WHEN EXCLUDED.reason = 'converted_original' AND f.expires_at IS NOT NULL
+                        THEN EXCLUDED.expires_at END
+            """,
+            [settings.SCHEMAEVO_PROMOTED_RETENTION_DAYS],
+        )

@@ -1,0 +1,251 @@
+"""Pages of schemas and their versions."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from registry.models import Schema, SchemaVersion
+from registry.selectors_pages import schemas_with_state
+from registry.services.schemas import schema_activate, schema_deactivate
+from schemaevo.kernel.errors import Denied, DomainError
+from schemaevo.kernel.pages.base import ReadOnlyAdmin
+from schemaevo.kernel.pages.display import NOTHING, amount, badge, code, json_block, moment, row_link
+from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
+from schemaevo.kernel.pages.rights import actor_of
+
+
+class ScopeFilter(PickFilter):
+    title = _("scope")
+    parameter_name = "scope"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("global", _("global")), ("own", _("a user's own"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if self.value() in {"global", "own"}:
+            return queryset.filter(user__isnull=self.value() == "global")
+        return queryset
+
+
+class InForceFilter(PickFilter):
+    title = _("in force")
+    parameter_name = "in_force"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Yes")), ("0", _("No"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return queryset.filter(is_active=self.value() == "1") if self.value() in {"0", "1"} else queryset
+
+
+def scope(row: Schema | SchemaVersion) -> SafeString:
+    """Whose schema it is."""
+    return badge(_("global"), "busy") if row.user is None else format_html("{}", row.user)
+
+
+@admin.register(Schema)
+class SchemaAdmin(ReadOnlyAdmin):
+    """Which entity types are declared, for whom, and by which version."""
+
+    list_display = ("type_name", "shown_scope", "in_force", "versions", "created")
+    list_filter = (EntityTypeFilter, ScopeFilter, OwnerFilter)
+    search_fields = ("entity_type__startswith",)
+    search_help_text = _("Beginning of an entity type")
+    sortable_by = ()
+    ordering = ("entity_type", F("user_id").asc(nulls_first=True))
+    fieldsets: ClassVar[Any] = ((None, {"fields": (("type_name", "shown_scope"), ("in_force", "created"))}),)
+    change_form_outer_after_template = "admin/registry/schema/versions.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Schema]:
+        return schemas_with_state()
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        schema = self.get_object(request, object_id)
+        versions = SchemaVersion.objects.none()
+        if schema is not None:
+            versions = schema.versions.select_related("created_by").order_by("-major", "-minor", "-patch")
+        return super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "versions": versions}
+        )
+
+    @admin.display(description=_("entity type"))
+    def type_name(self, schema: Schema) -> SafeString:
+        return code(schema.entity_type)
+
+    @admin.display(description=_("scope"))
+    def shown_scope(self, schema: Schema) -> SafeString:
+        return scope(schema)
+
+    @admin.display(description=_("in force"))
+    def in_force(self, schema: Any) -> SafeString:
+        if schema.active_id is None:
+            return badge(_("none"), "warn")
+        return row_link("registry_schemaversion", schema.active_id, schema.active_number)
+
+    @admin.display(description=_("versions"))
+    def versions(self, schema: Any) -> SafeString:
+        return amount(schema.version_count)
+
+    @admin.display(description=_("created"))
+    def created(self, schema: Schema) -> SafeString:
+        return moment(schema.created_at)
+
+
+@admin.register(SchemaVersion)
+class SchemaVersionAdmin(ReadOnlyAdmin):
+    """What a version declares, and the form that puts it in force or takes it out."""
+
+    list_display = (
+        "number",
+        "type_name",
+        "shown_scope",
+        "shown_in_force",
+        "fields_declared",
+        "created",
+        "by",
+    )
+    list_filter = (EntityTypeFilter, ScopeFilter, OwnerFilter, InForceFilter)
+    search_fields = ("entity_type__startswith",)
+    search_help_text = _("Beginning of an entity type")
+    list_select_related = ("user", "created_by")
+    sortable_by = ()
+    ordering = ("entity_type", F("user_id").asc(nulls_first=True), "-major", "-minor", "-patch")
+    fieldsets: ClassVar[Any] = (
+        (
+            None,
+            {
+                "fields": (
+                    ("number", "shown_in_force"),
+                    ("type_name", "shown_scope"),
+                    ("created", "by"),
+                    ("first_in_force", "in_force_since"),
+                    "note",
+                )
+            },
+        ),
+    )
+    change_form_outer_after_template = "admin/registry/schemaversion/definition.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The two verbs, POST only, before the addresses of the rows."""
+        return [
+            path(
+                "<int:version_id>/activate/",
+                self.admin_site.admin_view(self.activate_view),
+                name="registry_schemaversion_activate",
+            ),
+            path(
+                "<int:version_id>/deactivate/",
+                self.admin_site.admin_view(self.deactivate_view),
+                name="registry_schemaversion_deactivate",
+            ),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        version = self.get_object(request, object_id)
+        extra = dict(extra_context or {})
+        if version is not None:
+            definition = version.parsed
+            extra["declared"] = [
+                (field, definition.policy_of(name)) for name, field in sorted(definition.fields.items())
+            ]
+            extra["kind_order"] = definition.kind_order
+            extra["definition_json"] = json_block(version.definition)
+            extra["may_activate"] = request.user.has_perm("registry.activate_schema")
+            extra["needs_review"] = version.user_id is None and (
+                version.is_active
+                or SchemaVersion.objects.filter(
+                    schema_id=version.schema_id, first_activated_at__isnull=False
+                ).exists()
+            )
+        return super().change_view(request, object_id, form_url, extra)
+
+    def activate_view(self, request: HttpRequest, version_id: int) -> HttpResponse:
+        """The version is in force, or a message says why not."""
+        return self._decide(request, version_id, activate=True)
+
+    def deactivate_view(self, request: HttpRequest, version_id: int) -> HttpResponse:
+        """No version of the schema is in force, or a message says why not."""
+        return self._decide(request, version_id, activate=False)
+
+    def _decide(self, request: HttpRequest, version_id: int, *, activate: bool) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        actor = actor_of(request)
+        back = HttpResponseRedirect(reverse("admin:registry_schemaversion_change", args=[version_id]))
+        try:
+            if activate:
+                schema_activate(version_id=version_id, actor=actor)
+                messages.success(request, _now("The version is in force."))
+                return back
+            version = SchemaVersion.objects.filter(pk=version_id, is_active=True).first()
+            if version is None:
+                messages.info(request, _now("The version was not in force any more; nothing has changed."))
+                return back
+            schema_deactivate(entity_type=version.entity_type, user_id=version.user_id, actor=actor)
+        except Denied as error:
+            raise PermissionDenied from error
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, _now("The version is not in force any more."))
+        return back
+
+    @admin.display(description=_("version"))
+    def number(self, version: SchemaVersion) -> str:
+        return version.number
+
+    @admin.display(description=_("entity type"))
+    def type_name(self, version: SchemaVersion) -> SafeString:
+        return code(version.entity_type)
+
+    @admin.display(description=_("scope"))
+    def shown_scope(self, version: SchemaVersion) -> SafeString:
+        return scope(version)
+
+    @admin.display(description=_("state"))
+    def shown_in_force(self, version: SchemaVersion) -> SafeString:
+        if version.is_active:
+            return badge(_("in force"), "good")
+        return badge(_("was in force")) if version.first_activated_at else badge(_("never in force"))
+
+    @admin.display(description=_("fields"))
+    def fields_declared(self, version: SchemaVersion) -> SafeString:
+        return amount(len(version.definition["fields"]))
+
+    @admin.display(description=_("registered"))
+    def created(self, version: SchemaVersion) -> SafeString:
+        return moment(version.created_at)
+
+    @admin.display(description=_("registered by"))
+    def by(self, version: SchemaVersion) -> SafeString:
+        return format_html("{}", version.created_by) if version.created_by else NOTHING
+
+    @admin.display(description=_("first in force"))
+    def first_in_force(self, version: SchemaVersion) -> SafeString:
+        return moment(version.first_activated_at)
+
+    @admin.display(description=_("in force since"))
+    def in_force_since(self, version: SchemaVersion) -> SafeString:
+        return moment(version.activated_at) if version.is_active else NOTHING

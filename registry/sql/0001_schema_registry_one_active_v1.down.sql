@@ -1,0 +1,1 @@
+ALTER TABLE schema_registry DROP CONSTRAINT schema_registry_one_active;

@@ -1,0 +1,142 @@
+"""Pages of jobs: the background work that is owed, runs, is done or went wrong."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from schemaevo.kernel.models import Job, JobQueue, JobState
+from schemaevo.kernel.pages.display import NOTHING, amount, badge, hidden, json_block, moment
+from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter
+from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.rights import may_see_values
+
+JOB_TONES = {
+    JobState.PENDING: "plain",
+    JobState.RUNNING: "busy",
+    JobState.PAUSED: "warn",
+    JobState.DONE: "good",
+    JobState.COMPLETED_WITH_ERRORS: "warn",
+    JobState.FAILED: "bad",
+    JobState.CANCELLED: "plain",
+}
+
+
+class JobStateFilter(ChoiceFilter):
+    title = _("state")
+    parameter_name = "state"
+    column = "state"
+    choices_from = JobState
+
+
+class JobQueueFilter(ChoiceFilter):
+    title = _("queue")
+    parameter_name = "queue"
+    column = "queue"
+    choices_from = JobQueue
+
+
+class JobKindFilter(ExactFilter):
+    title = _("kind")
+    parameter_name = "kind"
+    column = "kind"
+
+
+@admin.register(Job)
+class JobAdmin(KeysetAdmin):
+    """Background work: what is owed, what runs and how far it is, what went wrong."""
+
+    keyset = Keyset(("-requested_at", "-id"))
+    referred: ClassVar[dict[str, tuple[str, ...]]] = {"requested_by": ("username",)}
+    list_display = ("work", "shown_state", "progress", "queue", "attempts", "asked", "finished")
+    list_filter = (JobStateFilter, JobQueueFilter, JobKindFilter)
+    search_fields = ("=id",)
+    search_help_text = _("Id of a job")
+    fieldsets = (
+        (None, {"fields": (("work", "shown_state"), ("progress", "queue"), ("attempts", "asked_by"))}),
+        (_("When"), {"fields": (("asked", "not_before_at"), ("started", "finished"), ("rung", "lease"))}),
+        (_("What came of it"), {"fields": ("shown_options", "shown_result", "shown_error")}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        # An error may quote the value that it failed on.
+        if may_see_values(request):
+            return fieldsets
+        return (*fieldsets[:-1], (fieldsets[-1][0], {"fields": ("shown_options", "hidden_error")}))
+
+    @admin.display(description=_("work"))
+    def work(self, job: Job) -> str:
+        return str(job)
+
+    @admin.display(description=_("state"))
+    def shown_state(self, job: Job) -> SafeString:
+        return badge(job.get_state_display(), JOB_TONES[JobState(job.state)])
+
+    @admin.display(description=_("progress"))
+    def progress(self, job: Job) -> SafeString:
+        return progress_bar(job.done_count, job.total_count)
+
+    @admin.display(description=_("asked for"))
+    def asked(self, job: Job) -> SafeString:
+        return moment(job.requested_at)
+
+    @admin.display(description=_("asked for by"))
+    def asked_by(self, job: Job) -> str:
+        return str(job.requested_by) if job.requested_by else str(_("the system"))
+
+    @admin.display(description=_("not before"))
+    def not_before_at(self, job: Job) -> SafeString:
+        return moment(job.not_before)
+
+    @admin.display(description=_("started"))
+    def started(self, job: Job) -> SafeString:
+        return moment(job.started_at)
+
+    @admin.display(description=_("finished"))
+    def finished(self, job: Job) -> SafeString:
+        return moment(job.finished_at)
+
+    @admin.display(description=_("last rung"))
+    def rung(self, job: Job) -> SafeString:
+        return moment(job.rung_at)
+
+    @admin.display(description=_("leased until"))
+    def lease(self, job: Job) -> SafeString:
+        return moment(job.lease_expires_at)
+
+    @admin.display(description=_("options"))
+    def shown_options(self, job: Job) -> SafeString:
+        return json_block(job.options)
+
+    @admin.display(description=_("result"))
+    def shown_result(self, job: Job) -> SafeString:
+        return NOTHING if job.result is None else json_block(job.result)
+
+    @admin.display(description=_("error"))
+    def shown_error(self, job: Job) -> SafeString:
+        return format_html('<pre class="se-json" tabindex="0">{}</pre>', job.error) if job.error else NOTHING
+
+    @admin.display(description=_("result and error"))
+    def hidden_error(self, job: Job) -> SafeString:
+        return hidden()
+
+
+def progress_bar(done: int, total: int | None) -> SafeString:
+    """How far work is: a bar where the end is known, else the count alone."""
+    if not total:
+        return amount(done) if done else NOTHING
+    share = min(100, done * 100 // total)
+    return format_html(
+        '<span class="se-progress" title="{} / {}"><progress max="100" value="{}" aria-label="{}"></progress>'
+        '<span class="se-number">{}&#8239;%</span></span>',
+        done,
+        total,
+        share,
+        _("progress"),
+        share,
+    )

@@ -1,0 +1,66 @@
+"""System checks: what must be true of the database before anything runs on it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
+
+MINIMUM_POSTGRES = 150000
+
+#: Every trigger of the project: (table, name). `migrate` makes them; somebody may have switched one off.
+TRIGGERS: frozenset[tuple[str, str]] = frozenset(
+    {
+        ("audit_events", "audit_events_append_only"),
+        ("schema_registry", "schema_registry_immutable"),
+        ("schemas", "schemas_identity"),
+        ("observations", "observations_append_only"),
+    }
+)
+
+
+@register(Tags.database)
+def postgres_is_recent(databases: Sequence[str] | None, **kwargs: Any) -> list[CheckMessage]:
+    """PostgreSQL is 15 or newer: unique keys with NULLS NOT DISTINCT need it."""
+    problems: list[CheckMessage] = []
+    for alias in databases or []:
+        connection = connections[alias]
+        connection.ensure_connection()
+        version = connection.connection.info.server_version
+        if version < MINIMUM_POSTGRES:
+            problems.append(
+                Error(
+                    f"PostgreSQL {version // 10000} is too old.",
+                    hint="PostgreSQL 15 or newer is needed.",
+                    id="kernel.E001",
+                )
+            )
+    return problems
+
+
+@register(Tags.database)
+def triggers_are_enabled(databases: Sequence[str] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Every guard of the project is present and enabled, once its table is."""
+    problems: list[CheckMessage] = []
+    for alias in databases or []:
+        with connections[alias].cursor() as cursor:
+            cursor.execute(
+                """
+                SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+                 WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND c.relname = ANY(%s)
+                   AND pg_table_is_visible(c.oid)
+                """,
+                [[table for table, _ in TRIGGERS]],
+            )
+            enabled = set(cursor.fetchall())
+            present = set(connections[alias].introspection.table_names(cursor))
+        problems.extend(
+            Error(
+                f"The trigger {trigger} of table {table} is missing or switched off.",
+                hint=f"ALTER TABLE {table} ENABLE TRIGGER {trigger}; or run `manage.py migrate`.",
+                id="kernel.E002",
+            )
+            for table, trigger in sorted(TRIGGERS)
+            if table in present and (table, trigger) not in enabled
+        )
+    return problems

@@ -1,0 +1,322 @@
+"""A worker's hold on one job: claimed with a token, renewed by every batch, refused once another has it.
+
+Every write of a running job asks for ``state = 'running' AND lease_token = mine``. So a worker that slept
+longer than its lease, or whose job was paused or cancelled meanwhile, can write nothing more: no row answers,
+LeaseLost is raised, and the transaction that was to hold its results is rolled back.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Now
+
+from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.audit import audit_record
+from schemaevo.kernel.canonical import Json, JsonObject
+from schemaevo.kernel.errors import DomainError
+from schemaevo.kernel.models import Job, JobState
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 5
+RETRY_FACTOR = 4
+LAST_RETRY_S = 3600
+MAX_ERROR_LENGTH = 2000
+
+
+class LeaseLost(Exception):
+    """Another worker has the job, or it was paused or cancelled: nothing of this batch was written.
+
+    A job kind lets it pass; the ledger catches it.
+    """
+
+
+class RunInterrupted(Exception):
+    """The run has to end here, between two batches, and goes on later from its cursor.
+
+    A job kind lets it pass; the ledger catches it.
+    """
+
+
+def nobody_asks_to_stop() -> bool:
+    """Whether the process has to end soon: no, unless a worker says otherwise."""
+    return False
+
+
+@dataclass
+class Batch:
+    """What one batch will have achieved when its transaction commits."""
+
+    cursor: Json
+    done_count: int = 0
+
+    def done(self, count: int) -> None:
+        """`count` more pieces of work are part of this batch."""
+        self.done_count += count
+
+
+class Lease:
+    """The right to work on one job. Made by `claim`; a job kind's `run` is called with it.
+
+    A run is a pass over the work, from `cursor` (None at the beginning) to the end. It may be interrupted at
+    the start of any batch, and is then called again later with the cursor of the last batch that committed:
+    a kind whose work can outlast SCHEMAEVO_RUN_BUDGET_S must keep its place in the cursor.
+    """
+
+    def __init__(self, job: Job, *, should_stop: Callable[[], bool] = nobody_asks_to_stop) -> None:
+        if job.lease_token is None:
+            raise ValueError(f"Job {job.pk} is not leased.")
+        self.job_id: uuid.UUID = job.pk
+        self.kind: str = job.kind
+        self.target: str = job.target
+        self.options: JsonObject = job.options
+        self.cursor: Json = job.cursor
+        self.done_count: int = job.done_count
+        self.has_errors = False
+        self._token = job.lease_token
+        self._seen = job.wanted_seen
+        self._should_stop = should_stop
+        self._stops_at = time.monotonic() + settings.SCHEMAEVO_RUN_BUDGET_S
+        self._has_achieved = False
+
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """Everything written inside, the new cursor and the progress commit together, or not at all.
+
+        The job row is locked last, when the block ends, as the lock order wants it. The lease is renewed.
+        Raises: RunInterrupted before the block, LeaseLost after it.
+        """
+        self.stop_if_due()
+        batch = Batch(cursor=self.cursor)
+        with transaction.atomic():
+            yield batch
+            self._write(
+                cursor=batch.cursor,
+                done_count=F("done_count") + batch.done_count,
+                lease_expires_at=lease_end(),
+            )
+        self._has_achieved = True
+        self.cursor = batch.cursor
+        self.done_count += batch.done_count
+
+    def renew(self) -> None:
+        """The lease runs from now again; for work between batches, such as a long read.
+
+        Raises: RunInterrupted if the worker has to end; LeaseLost.
+        """
+        self.stop_if_asked()
+        self._write(lease_expires_at=lease_end())
+
+    def set_total(self, count: int) -> None:
+        """Pages show progress against `count`. Raises: LeaseLost."""
+        self._write(total_count=count)
+
+    def mark_errors(self) -> None:
+        """The job will end as completed_with_errors: parts of it were passed over.
+
+        Holds for this call of `run` only; what earlier calls passed over, a kind keeps in its cursor.
+        """
+        self.has_errors = True
+
+    def stop_if_asked(self) -> None:
+        """Raises RunInterrupted if the worker has to end."""
+        if self._should_stop():
+            raise RunInterrupted("the worker has to end")
+
+    def stop_if_due(self) -> None:
+        """Raises RunInterrupted if the worker has to end, or the time budget is used up.
+
+        A run that has achieved nothing yet has no budget: interrupted again and again at the same place, its
+        job would never end.
+        """
+        self.stop_if_asked()
+        if self._has_achieved and time.monotonic() >= self._stops_at:
+            raise RunInterrupted("the time budget is used up")
+
+    # --- how a run ends; called by the ledger ------------------------------------------------------------
+    def finish(self, result: JsonObject | None) -> bool:
+        """The job has ended, unless somebody asked for the work again while it ran; says which."""
+        state = JobState.COMPLETED_WITH_ERRORS if self.has_errors else JobState.DONE
+        with transaction.atomic():
+            ended = (
+                self._mine()
+                .filter(wanted=self._seen)
+                .update(
+                    state=state,
+                    result=result,
+                    error="",
+                    attempts=0,
+                    finished_at=Now(),
+                    lease_token=None,
+                    lease_expires_at=None,
+                )
+            )
+            if ended:
+                record_end(self.job_id, self.kind, self.target, state, result)
+        return bool(ended)
+
+    def begin_again(self) -> None:
+        """A new pass begins, one that sees everything asked for until now. Raises: LeaseLost."""
+        with transaction.atomic():
+            self._write(
+                cursor=None,
+                done_count=0,
+                total_count=None,
+                wanted_seen=F("wanted"),
+                lease_expires_at=lease_end(),
+            )
+            self._seen = Job.objects.values_list("wanted_seen", flat=True).get(pk=self.job_id)
+        self.cursor = None
+        self.done_count = 0
+        self.has_errors = False
+        self._has_achieved = True
+
+    def give_back(self) -> None:
+        """The job waits for the next worker, from where this one got to. Raises: LeaseLost.
+
+        A run that got this far without failing is no attempt that failed.
+        """
+        self._write(
+            state=JobState.PENDING,
+            attempts=0,
+            not_before=Now(),
+            rung_at=None,
+            lease_token=None,
+            lease_expires_at=None,
+        )
+
+    def fail(self, error: Exception) -> None:
+        """The attempt counts as failed: the job waits for a retry, or has failed for good.
+
+        Raises: LeaseLost.
+        """
+        with transaction.atomic():
+            job = self._mine().select_for_update().first()
+            if job is None:
+                raise LeaseLost(f"Job {self.job_id} is no longer held by this worker.")
+            attempts = job.attempts + 1
+            text = error_text(error)
+            if attempts < settings.SCHEMAEVO_JOB_MAX_ATTEMPTS:
+                self._write(
+                    state=JobState.PENDING,
+                    attempts=attempts,
+                    error=text,
+                    not_before=Now() + timedelta(seconds=retry_delay_s(attempts)),
+                    lease_token=None,
+                    lease_expires_at=None,
+                )
+            else:
+                self._write(
+                    state=JobState.FAILED,
+                    attempts=attempts,
+                    error=text,
+                    finished_at=Now(),
+                    lease_token=None,
+                    lease_expires_at=None,
+                )
+                record_end(self.job_id, self.kind, self.target, JobState.FAILED, {"attempts": attempts})
+
+    def _mine(self) -> QuerySet[Job]:
+        return Job.objects.filter(pk=self.job_id, state=JobState.RUNNING, lease_token=self._token)
+
+    def _write(self, **columns: object) -> None:
+        if not self._mine().update(**columns):
+            raise LeaseLost(f"Job {self.job_id} is no longer held by this worker.")
+
+
+def lease_end() -> Combinable:
+    """When a lease taken or renewed by this statement ends, by the database's clock."""
+    return Now() + timedelta(seconds=settings.SCHEMAEVO_LEASE_S)
+
+
+def claim(job_id: uuid.UUID, *, should_stop: Callable[[], bool] = nobody_asks_to_stop) -> Lease | None:
+    """The job is this worker's, if it was pending and due; else None.
+
+    A pass that begins now has seen all that was asked for; one that goes on from a cursor only what was asked
+    for before it began.
+    """
+    token = uuid.uuid4()
+    claimed = Job.objects.filter(pk=job_id, state=JobState.PENDING, not_before__lte=Now()).update(
+        state=JobState.RUNNING,
+        lease_token=token,
+        lease_expires_at=lease_end(),
+        started_at=Coalesce("started_at", Now()),
+        wanted_seen=Case(When(cursor__isnull=True, then=F("wanted")), default=F("wanted_seen")),
+        done_count=Case(
+            When(cursor__isnull=True, then=Value(0)), default=F("done_count"), output_field=BigIntegerField()
+        ),
+    )
+    if not claimed:
+        return None
+    job = Job.objects.filter(pk=job_id, lease_token=token).first()
+    return Lease(job, should_stop=should_stop) if job else None
+
+
+def expire(job_id: uuid.UUID | None = None) -> list[uuid.UUID]:
+    """Jobs whose worker let its lease run out are pending again, or have failed; gives their ids.
+
+    A dead worker counts as an attempt, so that a job that kills its workers comes to an end. There is no
+    delay before the next attempt: the rest of the lease was one.
+    """
+    overdue = Job.objects.filter(state=JobState.RUNNING, lease_expires_at__lt=Now())
+    if job_id is not None:
+        overdue = overdue.filter(pk=job_id)
+    with transaction.atomic():
+        # What another sweeper or a worker is just writing is left to it.
+        jobs = list(overdue.order_by("pk").select_for_update(skip_locked=True, of=("self",)))
+        for job in jobs:
+            attempts = job.attempts + 1
+            is_over = attempts >= settings.SCHEMAEVO_JOB_MAX_ATTEMPTS
+            state = JobState.FAILED if is_over else JobState.PENDING
+            Job.objects.filter(pk=job.pk).update(
+                state=state,
+                attempts=attempts,
+                error=f"The worker died without a word; attempt {attempts} ended so.",
+                not_before=Now(),
+                finished_at=Now() if is_over else None,
+                rung_at=None,
+                lease_token=None,
+                lease_expires_at=None,
+            )
+            logger.warning("Job %s %s: its worker died (attempt %s)", job.kind, job.pk, attempts)
+            if is_over:
+                record_end(job.pk, job.kind, job.target, state, {"attempts": attempts})
+    return [job.pk for job in jobs]
+
+
+def record_end(
+    job_id: uuid.UUID, kind: str, target: str, state: JobState, outcome: JsonObject | None
+) -> None:
+    """The audit log says how the job ended."""
+    audit_record(
+        actor=Actor.system("jobs"),
+        action=f"job.{'fail' if state == JobState.FAILED else 'finish'}",
+        target_type="job",
+        target_id=str(job_id),
+        before={"kind": kind, "target": target, "state": JobState.RUNNING.value},
+        after={"state": state.value, "outcome": outcome},
+    )
+
+
+def retry_delay_s(attempts: int) -> int:
+    """How long a job rests after its `attempts`-th failure in a row: 5 s, 20 s, 80 s … at most an hour."""
+    return int(min(FIRST_RETRY_S * RETRY_FACTOR ** (attempts - 1), LAST_RETRY_S))
+
+
+def error_text(error: Exception) -> str:
+    """What a person reads in the job's row. Short, and storable whatever the message holds."""
+    code = f" [{error.code}]" if isinstance(error, DomainError) else ""
+    text = f"{type(error).__name__}{code}: {error}"
+    # PostgreSQL stores neither NUL nor lone surrogates.
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:MAX_ERROR_LENGTH]

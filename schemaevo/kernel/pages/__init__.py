@@ -1,0 +1,1 @@
+"""What the admin pages of every floor are built from: read-only pages, keyset lists, filters, displays."""

@@ -1,0 +1,47 @@
+"""How much there is, for a glance: exact while a table is small, else the planner's estimate."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Model
+
+#: Up to so many rows are counted; more are estimated.
+COUNTED_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number of rows, and whether it is exactly that."""
+
+    value: int
+    is_exact: bool = True
+
+
+def rows_counted(model: type[Model]) -> Amount:
+    """How many rows a table has."""
+    seen = model._base_manager.order_by()[: COUNTED_MAX + 1].count()
+    return Amount(seen) if seen <= COUNTED_MAX else Amount(max(rows_estimated(model), seen), is_exact=False)
+
+
+def rows_estimated(model: type[Model]) -> int:
+    """About how many rows a table has, by the planner, which reads its size now and scans nothing."""
+    plan = model._base_manager.order_by().values("pk").explain(format="json")
+    return int(json.loads(plan)[0]["Plan"]["Plan Rows"])
+
+
+def rows_by_choice(model: type[Model], column: str, total: Amount) -> dict[str, Amount]:
+    """How many rows have each value of a column of few values; estimated where `total` is."""
+    if total.is_exact:
+        counted: Any = model._base_manager.order_by().values_list(column).annotate(rows=Count("pk"))
+        return {value: Amount(rows) for value, rows in counted}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT unnest(most_common_vals::text::text[]), unnest(most_common_freqs)
+              FROM pg_stats WHERE schemaname = current_schema() AND tablename = %s AND attname = %s
+            """,
+            [model._meta.db_table, column],
+        )
+        return {value: Amount(round(total.value * share), is_exact=False) for value, share in cursor}

@@ -1,0 +1,297 @@
+"""Every setting of the project. The only reader of the environment beside schemaevo.embedded.
+
+Two ways to run, chosen by SCHEMAEVO_ENV:
+
+* ``local`` (the default): what `make up` and `make test` use. The secret key and the addresses of the
+  embedded servers come from the state directory; nothing needs to be configured.
+* ``production``: every secret and address must be given; what is missing stops the start.
+"""
+
+import os
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+from django.utils.translation import gettext_lazy as _
+
+from schemaevo import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _text(name: str, default: str | None = None) -> str:
+    value = os.environ.get(name, default)
+    if value is None:
+        raise ImproperlyConfigured(f"{name} is not set; with SCHEMAEVO_ENV=production it must be.")
+    return value
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {text!r}.") from None
+
+
+def _switch(name: str, default: bool) -> bool:
+    text = os.environ.get(name, "1" if default else "0").strip().lower()
+    if text not in {"1", "0", "true", "false", "yes", "no", "on", "off"}:
+        raise ImproperlyConfigured(f"{name} must be 1 or 0, not {text!r}.")
+    return text in {"1", "true", "yes", "on"}
+
+
+SCHEMAEVO_ENV = _text("SCHEMAEVO_ENV", "local")
+if SCHEMAEVO_ENV not in {"local", "production"}:
+    raise ImproperlyConfigured(f"SCHEMAEVO_ENV must be local or production, not {SCHEMAEVO_ENV!r}.")
+IS_LOCAL = SCHEMAEVO_ENV == "local"
+
+# --- secrets and addresses ------------------------------------------------------------------------------
+_found = embedded.urls() if IS_LOCAL else None
+SECRET_KEY = _text("SCHEMAEVO_SECRET_KEY", embedded.secret_key() if IS_LOCAL else None)
+DATABASE_URL = _text("DATABASE_URL", _found.database_url if _found else None)
+REDIS_URL = _text("REDIS_URL", _found.redis_url if _found else None)
+ALLOWED_HOSTS = _text("SCHEMAEVO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if IS_LOCAL else None).split(",")
+CSRF_TRUSTED_ORIGINS = [o for o in _text("SCHEMAEVO_TRUSTED_ORIGINS", "").split(",") if o]
+DEBUG = _switch("SCHEMAEVO_DEBUG", default=False)
+
+# --- applications ---------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "axes",
+    "csp",
+    "django_rq",
+    "schemaevo",
+    "schemaevo.kernel",
+    "registry",
+    "snapshots",
+    "fragments",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "schemaevo.kernel.middleware.LoginTimeZone",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    # Axes asks to be last, so that it sees the outcome of a login.
+    "axes.middleware.AxesMiddleware",
+]
+ROOT_URLCONF = "schemaevo.urls"
+WSGI_APPLICATION = "schemaevo.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- storage --------------------------------------------------------------------------------------------
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True),
+        "ATOMIC_REQUESTS": False,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "kernel.User"
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# --- background work: the job row is the truth, the queue a doorbell -------------------------------------
+_QUEUE = {
+    "URL": REDIS_URL,
+    "SERIALIZER": "rq.serializers.JSONSerializer",
+    "DEFAULT_TIMEOUT": 600,
+    "DEFAULT_RESULT_TTL": 60,
+    "REDIS_CLIENT_KWARGS": {"socket_connect_timeout": 2},
+}
+RQ_QUEUES = {name: dict(_QUEUE) for name in ("interactive", "recompute", "lifecycle")}
+RQ = {"WORKER_CLASS": "schemaevo.kernel.worker.QuickRecoveryWorker", "COMMIT_MODE": "auto"}
+# The pages of django-rq let every member of staff empty a queue; the job pages here check permissions.
+RQ_SHOW_ADMIN_LINK = False
+
+SCHEMAEVO_PORT = _number("SCHEMAEVO_PORT", 0)  # of `manage.py up`; 0: 8000 or the next free one
+SCHEMAEVO_LEASE_S = _number("SCHEMAEVO_LEASE_S", 60)
+SCHEMAEVO_SWEEP_INTERVAL_S = _number("SCHEMAEVO_SWEEP_INTERVAL_S", 15)
+SCHEMAEVO_JOB_MAX_ATTEMPTS = _number("SCHEMAEVO_JOB_MAX_ATTEMPTS", 5)
+# A run longer than this goes on from its cursor in a new one, so that no job holds up the others. RQ ends a
+# run at 600 s.
+SCHEMAEVO_RUN_BUDGET_S = _number("SCHEMAEVO_RUN_BUDGET_S", 120)
+SCHEMAEVO_LOCK_TIMEOUT_S = _number("SCHEMAEVO_LOCK_TIMEOUT_S", 30)
+SCHEMAEVO_VERIFY_INTERVAL_S = _number("SCHEMAEVO_VERIFY_INTERVAL_S", 900)
+SCHEMAEVO_VERIFY_SAMPLE = _number("SCHEMAEVO_VERIFY_SAMPLE", 500)
+SCHEMAEVO_INLINE_RECOMPUTE_MAX = _number("SCHEMAEVO_INLINE_RECOMPUTE_MAX", 10_000)
+SCHEMAEVO_PROMOTED_RETENTION_DAYS = _number("SCHEMAEVO_PROMOTED_RETENTION_DAYS", 30)
+SCHEMAEVO_INGEST_BATCH_SIZE = _number("SCHEMAEVO_INGEST_BATCH_SIZE", 1000)
+SCHEMAEVO_INGEST_BATCH_USERS = _number("SCHEMAEVO_INGEST_BATCH_USERS", 200)
+
+# --- signing in -----------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+AXES_FAILURE_LIMIT = _number("SCHEMAEVO_LOGIN_FAILURE_LIMIT", 10)
+AXES_COOLOFF_TIME = _number("SCHEMAEVO_LOGIN_COOLOFF_H", 1)  # hours
+# A name under attack from one address is locked for that address alone: nobody can lock out an operator
+# from elsewhere.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
+
+# --- the browser ----------------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        # Alpine, which Unfold is built on, evaluates its attributes.
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+# Plain HTTP is served on loopback only; elsewhere TLS ends before us, and says so in this header.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not IS_LOCAL
+SECURE_HSTS_SECONDS = 0 if IS_LOCAL else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
+if _switch("SCHEMAEVO_BEHIND_PROXY", default=not IS_LOCAL):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(_text("SCHEMAEVO_STATIC_ROOT", str(embedded.state_home() / "static")))
+STATICFILES_DIRS = [BASE_DIR / "schemaevo" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+LANGUAGE_CODE = "en"
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": _text("SCHEMAEVO_LOG_LEVEL", "INFO")},
+    "loggers": {"axes": {"level": "WARNING"}, "rq.cron": {"level": "WARNING"}},
+}
+
+
+# --- the admin's looks ----------------------------------------------------------------------------------
+def _entry(title: str, icon: str, model: str) -> dict[str, object]:
+    app, name = model.split(".")
+    return {
+        "title": _(title),
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+    }
+
+
+UNFOLD = {
+    "SITE_TITLE": "schemaevo",
+    "SITE_HEADER": "schemaevo",
+    "SITE_SUBHEADER": _("Schema evolution, governed"),
+    "SITE_SYMBOL": "schema",
+    "SITE_URL": None,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "schemaevo.admin.dashboard",
+    "STYLES": [lambda request: static("schemaevo/admin.css")],
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "items": [
+                    {"title": _("Dashboard"), "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                ]
+            },
+            {
+                "title": _("Schemas"),
+                "separator": True,
+                "items": [
+                    _entry("Schemas", "schema", "registry.schema"),
+                    _entry("Versions", "history", "registry.schemaversion"),
+                ],
+            },
+            {
+                "title": _("What we believe"),
+                "separator": True,
+                "items": [
+                    _entry("Snapshots", "deployed_code", "snapshots.entitysnapshot"),
+                    _entry("Observations", "visibility", "snapshots.observation"),
+                    _entry("Sources", "source", "snapshots.source"),
+                ],
+            },
+            {
+                "title": _("What came in"),
+                "separator": True,
+                "items": [
+                    _entry("Fragments", "extension", "fragments.rawfragment"),
+                    _entry("Ingest runs", "input", "fragments.ingestrun"),
+                    _entry("Dead letters", "report", "fragments.deadletter"),
+                ],
+            },
+            {
+                "title": _("Operation"),
+                "separator": True,
+                "items": [
+                    _entry("Jobs", "work_history", "kernel.job"),
+                    _entry("Audit log", "policy", "kernel.auditevent"),
+                    _entry("Users", "group", "kernel.user"),
+                    _entry("Roles", "badge", "auth.group"),
+                ],
+            },
+        ],
+    },
+}

@@ -1,0 +1,359 @@
+"""Pages of sources, observations and snapshots."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from registry.selectors_pages import reduction_hashes_in_force
+from schemaevo.kernel.pages.display import (
+    NOTHING,
+    amount,
+    badge,
+    code,
+    hidden,
+    json_block,
+    moment,
+    names,
+    row_link,
+    short,
+)
+from schemaevo.kernel.pages.filters import (
+    ChoiceFilter,
+    EntityTypeFilter,
+    ExactFilter,
+    IdFilter,
+    NumberFilter,
+    OwnerFilter,
+    PickFilter,
+    PrefixFilter,
+    TimeFilter,
+    user_named,
+    uuid_or_none,
+)
+from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.rights import may_see_values
+from snapshots.models import EntitySnapshot, Observation, ObservationOrigin, Source
+from snapshots.selectors_pages import snapshot_told
+
+
+def owner_name(row: Any) -> SafeString:
+    """The owner of a row; its number where the user is gone."""
+    return short(row.user.get_username() if row.user else f"#{row.user_id}")
+
+
+class SourceNameFilter(PrefixFilter):
+    title = _("beginning of the name")
+    parameter_name = "name"
+    column = "name"
+
+
+@admin.register(Source)
+class SourceAdmin(KeysetAdmin):
+    """Where observations came from."""
+
+    keyset = Keyset(("-created_at", "-id"))
+    referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
+    list_display = ("name", "owner", "content", "first_seen")
+    list_filter = (OwnerFilter, SourceNameFilter)
+    search_fields = ("=id",)
+    search_help_text = _("Id of a source")
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": (("name", "owner"), ("id", "first_seen"), "content_hash")}),
+    )
+
+    @admin.display(description=_("owner"))
+    def owner(self, source: Source) -> SafeString:
+        return owner_name(source)
+
+    @admin.display(description=_("content"))
+    def content(self, source: Source) -> SafeString:
+        return code(source.content_hash[:12]) if source.content_hash else NOTHING
+
+    @admin.display(description=_("first seen"))
+    def first_seen(self, source: Source) -> SafeString:
+        return moment(source.created_at)
+
+
+class KindFilter(ExactFilter):
+    title = _("kind")
+    parameter_name = "kind"
+    column = "kind"
+
+
+class OriginFilter(ChoiceFilter):
+    title = _("origin")
+    parameter_name = "origin"
+    column = "origin"
+    choices_from = ObservationOrigin
+
+
+class EntityFilter(IdFilter):
+    title = _("id of the entity")
+    parameter_name = "entity"
+    column = "entity_id"
+
+
+class ObservedSourceFilter(IdFilter):
+    title = _("id of the source")
+    parameter_name = "source"
+    column = "source_id"
+
+
+class RunFilter(NumberFilter):
+    title = _("ingest run")
+    parameter_name = "run"
+    column = "ingest_run_id"
+
+
+class ReceivedFromFilter(TimeFilter):
+    title = _("received from")
+    parameter_name = "received_from"
+    column = "recorded_at"
+
+
+class ReceivedToFilter(TimeFilter):
+    title = _("received up to")
+    parameter_name = "received_to"
+    column = "recorded_at"
+    lookup = "lte"
+
+
+@admin.register(Observation)
+class ObservationAdmin(KeysetAdmin):
+    """Every statement as it came, newest first."""
+
+    # Both down, as the index is read backwards; ids within one moment have no order of their own.
+    keyset = Keyset(("-recorded_at", "-id"))
+    referred: ClassVar[dict[str, tuple[str, ...]]] = {
+        "user": ("username",),
+        "entity": ("entity_key", "entity_type"),
+    }
+    referred_on_page: ClassVar[dict[str, tuple[str, ...]]] = {
+        "source": ("name", "content_hash"),
+        "schema_version": ("entity_type", "major", "minor", "patch"),
+    }
+    list_display = (
+        "received",
+        "entity_shown",
+        "entity_type",
+        "owner",
+        "observed",
+        "kind_shown",
+        "fields_named",
+    )
+    list_display_links = ("received",)
+    list_filter = (
+        OwnerFilter,
+        EntityTypeFilter,
+        EntityFilter,
+        ObservedSourceFilter,
+        RunFilter,
+        KindFilter,
+        OriginFilter,
+        ReceivedFromFilter,
+        ReceivedToFilter,
+    )
+    search_fields = ("=id",)
+    search_help_text = _("Entity key, or an id")
+    fieldsets: ClassVar[Any] = (
+        (
+            None,
+            {
+                "fields": (
+                    ("entity_shown", "entity_type"),
+                    ("owner", "source_shown"),
+                    ("observed", "received"),
+                    ("kind_shown", "origin_shown"),
+                    ("priority", "specificity"),
+                    ("version_shown", "run_shown"),
+                    ("id", "ranks_as"),
+                )
+            },
+        ),
+        (_("Fields"), {"fields": ("fields_shown",)}),
+    )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if may_see_values(request):
+            return fieldsets
+        return (*fieldsets[:-1], (fieldsets[-1][0], {"fields": ("fields_named", "fields_hidden")}))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return queryset.filter(entity_search(request, search_term, ids=("id", "entity_id"))), False
+
+    @admin.display(description=_("received"))
+    def received(self, observation: Observation) -> SafeString:
+        return moment(observation.recorded_at)
+
+    @admin.display(description=_("observed"))
+    def observed(self, observation: Observation) -> SafeString:
+        return moment(observation.observed_at)
+
+    @admin.display(description=_("entity"))
+    def entity_shown(self, observation: Observation) -> SafeString:
+        entity = observation.entity
+        key = entity.entity_key if entity else observation.entity_id
+        return row_link("snapshots_entitysnapshot", observation.entity_id, key)
+
+    @admin.display(description=_("owner"))
+    def owner(self, observation: Observation) -> SafeString:
+        return owner_name(observation)
+
+    @admin.display(description=_("source"))
+    def source_shown(self, observation: Observation) -> SafeString:
+        source = observation.source
+        return row_link("snapshots_source", observation.source_id, source or observation.source_id)
+
+    @admin.display(description=_("kind"))
+    def kind_shown(self, observation: Observation) -> SafeString:
+        return format_html("{}", observation.kind) if observation.kind else NOTHING
+
+    @admin.display(description=_("origin"))
+    def origin_shown(self, observation: Observation) -> str:
+        return observation.get_origin_display()
+
+    @admin.display(description=_("schema version"))
+    def version_shown(self, observation: Observation) -> SafeString:
+        return version_link(observation)
+
+    @admin.display(description=_("ingest run"))
+    def run_shown(self, observation: Observation) -> SafeString:
+        return format_html("#{}", observation.ingest_run_id) if observation.ingest_run_id else NOTHING
+
+    @admin.display(description=_("fields"))
+    def fields_named(self, observation: Observation) -> SafeString:
+        return names(sorted(observation.fields))
+
+    @admin.display(description=_("values"))
+    def fields_shown(self, observation: Observation) -> SafeString:
+        return json_block(observation.fields)
+
+    @admin.display(description=_("values"))
+    def fields_hidden(self, observation: Observation) -> SafeString:
+        return hidden()
+
+
+def version_link(row: Any) -> SafeString:
+    """A link to the schema version that a row was written under."""
+    version = row.schema_version
+    if version is None:
+        return NOTHING if row.schema_version_id is None else format_html("#{}", row.schema_version_id)
+    return row_link("registry_schemaversion", version.pk, version)
+
+
+def entity_search(request: HttpRequest, term: str, *, ids: tuple[str, ...]) -> Q:
+    """The rows that a search names: by one of their ids, or by the key of their entity.
+
+    A key is looked up within the owner of the filter where there is one.
+    """
+    term = term.strip()
+    if not term:
+        return Q()
+    if found := uuid_or_none(term):
+        return Q(*[(column, found) for column in ids], _connector=Q.OR)
+    entities = EntitySnapshot.objects.filter(entity_key=term)
+    owner = request.GET.get(OwnerFilter.parameter_name, "").strip()
+    if owner:
+        found_owner = user_named(owner)
+        entities = entities.none() if found_owner is None else entities.filter(user_id=found_owner)
+    return Q(entity_id__in=entities.values("pk"))
+
+
+class KeyFilter(PrefixFilter):
+    title = _("beginning of the key")
+    parameter_name = "key"
+    column = "entity_key"
+
+
+class DeletedFilter(PickFilter):
+    title = _("deleted")
+    parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("1", _("Yes")), ("0", _("No"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return queryset.filter(deleted=self.value() == "1") if self.value() in {"0", "1"} else queryset
+
+
+@admin.register(EntitySnapshot)
+class EntitySnapshotAdmin(KeysetAdmin):
+    """The merged state of every entity; on its page each value beside the observation it came from."""
+
+    keyset = Keyset(("user_id", "entity_type", "entity_key"))
+    referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
+    list_display = ("key", "entity_type", "owner", "state", "observations", "last_observed", "computed")
+    list_filter = (OwnerFilter, EntityTypeFilter, KeyFilter, DeletedFilter)
+    search_fields = ("=id",)
+    search_help_text = _("Entity key, or an id")
+    fieldsets: ClassVar[Any] = ((None, {"fields": ()}),)
+    change_form_outer_before_template = "admin/snapshots/entitysnapshot/explained.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # Lists and headings never need the documents; the page of one entity asks a selector for them.
+        return super().get_queryset(request).defer("values", "provenance", "merge_state")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        if found := uuid_or_none(term):
+            return queryset.filter(pk=found), False
+        return queryset.filter(entity_key=term), False
+
+    def attach(self, rows: Any) -> None:
+        super().attach(rows)
+        wanted = reduction_hashes_in_force(owners={(row.entity_type, row.user_id) for row in rows})
+        for row in rows:
+            row.is_waiting = row.reduction_hash != wanted[row.entity_type, row.user_id]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        snapshot = self.get_object(request, object_id)
+        extra = dict(extra_context or {})
+        if snapshot is not None:
+            extra["told"] = snapshot_told(snapshot_id=snapshot.pk)
+            extra["may_see_values"] = may_see_values(request)
+        return super().change_view(request, object_id, form_url, extra)
+
+    @admin.display(description=_("key"))
+    def key(self, snapshot: EntitySnapshot) -> SafeString:
+        return short(snapshot.entity_key)
+
+    @admin.display(description=_("owner"))
+    def owner(self, snapshot: EntitySnapshot) -> SafeString:
+        return owner_name(snapshot)
+
+    @admin.display(description=_("state"))
+    def state(self, snapshot: Any) -> SafeString:
+        states = [badge(_("waiting"), "warn")] if snapshot.is_waiting else []
+        if snapshot.deleted:
+            states.append(badge(_("deleted"), "bad"))
+        return format_html_join(" ", "{}", ((state,) for state in states or [badge(_("current"), "good")]))
+
+    @admin.display(description=_("observations"))
+    def observations(self, snapshot: EntitySnapshot) -> SafeString:
+        return amount(snapshot.observation_count)
+
+    @admin.display(description=_("last observed"))
+    def last_observed(self, snapshot: EntitySnapshot) -> SafeString:
+        return moment(snapshot.last_observation_at)
+
+    @admin.display(description=_("computed"))
+    def computed(self, snapshot: EntitySnapshot) -> SafeString:
+        return moment(snapshot.computed_at)

@@ -1,0 +1,50 @@
+"""Background work of this floor."""
+
+from django.conf import settings
+
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.jobs import Lease, job_kind
+from schemaevo.kernel.models import JobQueue
+from snapshots.services.observations import RECOMPUTE
+from snapshots.services.recompute import snapshots_recompute_waiting
+from snapshots.services.verify import Verified, snapshot_ids_sample, snapshots_verify
+
+VERIFY = "verify_snapshots"
+
+
+def verify_run(lease: Lease) -> JsonObject:
+    """A random sample of snapshots is compared with their histories; the job keeps the outcome.
+
+    Divergence is an error of the job, to be seen and settled by a person.
+    """
+    verified = Verified()
+    lease.set_total(settings.SCHEMAEVO_VERIFY_SAMPLE)
+    for ids in snapshot_ids_sample(settings.SCHEMAEVO_VERIFY_SAMPLE):
+        with lease.batch() as batch:
+            verified.add(snapshots_verify(ids))
+            batch.done(len(ids))
+    if verified.divergent:
+        lease.mark_errors()
+    return verified.to_json()
+
+
+def recompute_run(lease: Lease) -> JsonObject:
+    """No snapshot of the target entity type waits any more.
+
+    The cursor is the owner up to whom nothing waits; an activation during the pass asks for another one.
+    """
+    cursor = lease.cursor
+    owner: int | None = cursor if isinstance(cursor, int) and not isinstance(cursor, bool) else 0
+    while owner is not None:
+        with lease.batch() as batch:
+            chunk = snapshots_recompute_waiting(entity_type=lease.target, after_owner=owner)
+            batch.done(chunk.recomputed)
+            owner = chunk.up_to_owner
+            batch.cursor = owner
+    return {"recomputed": lease.done_count}
+
+
+def register() -> None:
+    """The kinds of this floor are known to the ledger."""
+    job_kind(VERIFY, queue=JobQueue.LIFECYCLE, run=verify_run, every_s=settings.SCHEMAEVO_VERIFY_INTERVAL_S)
+    job_kind(RECOMPUTE, queue=JobQueue.RECOMPUTE, run=recompute_run)

@@ -1,0 +1,181 @@
+"""What we believe: sources, the observations they made, and the snapshot of every entity.
+
+Rows of these tables are written in bulk, by COPY and SQL (services/), never by `save()`. Foreign keys of the
+big tables carry no database constraint: a check per row would cost more than the row, and `verify` checks
+them instead.
+"""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from schemaevo.kernel.fields import ExactJSONField
+
+
+class Source(models.Model):
+    """Where observations came from, for one user: by default one import, a file's name and content.
+
+    The id is derived from user, name and content, so that the same file gives the same ids everywhere.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    name = models.CharField(_("name"), max_length=500)
+    content_hash = models.CharField(_("content hash"), max_length=64, blank=True)
+    created_at = models.DateTimeField(_("first seen"), db_default=Now())
+
+    class Meta:
+        db_table = "sources"
+        verbose_name = _("source")
+        verbose_name_plural = _("sources")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "name", "content_hash"], name="sources_user_name_uq")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["-created_at", "id"], name="sources_created_ix")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} @{self.content_hash[:8]}" if self.content_hash else self.name
+
+
+class ObservationOrigin(models.TextChoices):
+    INGEST = "ingest", _("ingest")
+    PROMOTION = "promotion", _("promotion")
+    CORRECTION = "correction", _("correction")
+
+
+class Observation(models.Model):
+    """One immutable statement about an entity. Append-only by trigger.
+
+    `content_id` is the id that the content itself gives; it differs from `id` only where the sender named
+    the observation, and tells a repetition from a conflict. `ranks_as` names the observation in whose place
+    a promotion observation stands in every order.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    entity = models.ForeignKey(
+        "snapshots.EntitySnapshot",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="observations",
+        verbose_name=_("entity"),
+    )
+    schema_version = models.ForeignKey(
+        "registry.SchemaVersion",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="+",
+        verbose_name=_("schema version"),
+    )
+    source = models.ForeignKey(
+        Source,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("source"),
+    )
+    #: The run of the floor above that brought it; a number, since this floor does not know runs.
+    ingest_run_id = models.BigIntegerField(_("ingest run"), null=True)
+    observed_at = models.DateTimeField(_("observed"))
+    priority = models.IntegerField(_("priority"))
+    specificity = models.FloatField(_("specificity"))
+    kind = models.CharField(_("kind"), max_length=63, null=True)  # noqa: DJ001  none is not the kind ''
+    origin = models.CharField(_("origin"), max_length=16, choices=ObservationOrigin.choices)
+    ranks_as = models.UUIDField(null=True)
+    content_id = models.UUIDField()
+    fields = ExactJSONField(_("fields"))
+    recorded_at = models.DateTimeField(_("received"), db_default=Now())
+
+    class Meta:
+        db_table = "observations"
+        verbose_name = _("observation")
+        verbose_name_plural = _("observations")
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["entity", "-observed_at", "id"], name="observations_history_ix"),
+            models.Index(fields=["recorded_at", "id"], name="observations_recorded_ix"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class EntitySnapshot(models.Model):
+    """An entity and its merged current state. One row per entity; the row is the entity.
+
+    `merge_state` is all that one more observation needs (docs/incremental-snapshots.md); `values` and
+    `provenance` are its projection. `reduction_hash` says by which rules it was reduced: where it differs
+    from those in force, the snapshot *waits* for recomputation; the empty hash always waits.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    entity_key = models.TextField(_("key"))
+    values = ExactJSONField(_("values"), default=dict)
+    provenance = ExactJSONField(_("provenance"), default=dict)
+    merge_state = ExactJSONField(default=dict)
+    deleted = models.BooleanField(_("deleted"), default=False)
+    observation_count = models.BigIntegerField(_("observations"), default=0)
+    last_observation_at = models.DateTimeField(_("last observed"), null=True)
+    last_computed_observation_id = models.UUIDField(null=True)
+    schema_version = models.ForeignKey(
+        "registry.SchemaVersion",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="+",
+        verbose_name=_("schema version"),
+    )
+    extension_revision_id = models.BigIntegerField(null=True)
+    reduction_hash = models.CharField(max_length=64, blank=True)
+    computed_at = models.DateTimeField(_("computed"), db_default=Now())
+
+    class Meta:
+        db_table = "entity_snapshots"
+        verbose_name = _("snapshot")
+        verbose_name_plural = _("snapshots")
+        permissions = [
+            ("see_values", "Can see stored values: observations, snapshots, fragments, exports, dead letters")
+        ]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["user", "entity_type", "entity_key"], name="entity_snapshots_key_uq"
+            )
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["entity_type", "user", "reduction_hash"], name="entity_snapshots_waiting_ix")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.entity_key}"

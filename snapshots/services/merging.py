@@ -1,0 +1,157 @@
+"""Locking, reading and writing snapshot rows: what recording and recomputing have in common.
+
+Everything here runs inside the caller's transaction, READ COMMITTED, in this order: lock the rows, then read
+histories in a *later* statement. In one statement the history would be older than the lock, and an observation
+that was committed in between would be missed for good.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+
+from django.db import connection
+
+from registry.domain.effective import EffectiveSchema
+from registry.domain.times import from_us, to_us
+from schemaevo.kernel.bulk import copy_into_temporary
+from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted, exact_number
+from snapshots.domain.observed import Observed
+from snapshots.domain.reducer import Reduced
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSnapshot:
+    """A snapshot row that this transaction has locked. `state` is the JSON text of its merge state."""
+
+    entity_id: str
+    user_id: int
+    reduction_hash: str
+    observation_count: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewSnapshot:
+    """What a locked row is to become, and the schema it was reduced under."""
+
+    entity_id: str
+    schema: EffectiveSchema
+    reduced: Reduced
+
+
+_SNAPSHOT_COLUMNS = {
+    "id": "uuid",
+    "values": "jsonb",
+    "provenance": "jsonb",
+    "merge_state": "jsonb",
+    "deleted": "boolean",
+    "observation_count": "bigint",
+    "last_observation_at": "timestamptz",
+    "last_computed_observation_id": "uuid",
+    "schema_version_id": "bigint",
+    "reduction_hash": "text",
+}
+
+
+#: The exact value of a specificity. There are few of them, and reading one costs as much as all else of an
+#: observation.
+exact_specificity = lru_cache(maxsize=1024)(exact_number)
+
+
+def snapshots_lock_for_update(entity_ids: Collection[str]) -> list[LockedSnapshot]:
+    """Locks the rows in the order (user, entity) and gives them as they are once locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT id::text, user_id, reduction_hash, observation_count, merge_state
+              FROM entity_snapshots WHERE id = ANY(%s::uuid[]) ORDER BY user_id, id FOR UPDATE
+            """,
+            [list(entity_ids)],
+        )
+        return [LockedSnapshot(*row) for row in cursor]
+
+
+def histories_of(entity_ids: Collection[str]) -> dict[str, list[Observed]]:
+    """All observations of each entity, as committed now or written by this transaction."""
+    histories: dict[str, list[Observed]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT entity_id::text, id::text, observed_at, priority, specificity, kind, fields, ranks_as::text
+              FROM observations WHERE entity_id = ANY(%s::uuid[])
+            """,
+            [list(entity_ids)],
+        )
+        for entity, identity, observed_at, priority, specificity, kind, fields, ranks_as in cursor:
+            histories[entity].append(
+                observed(identity, to_us(observed_at), priority, specificity, kind, fields, ranks_as)
+            )
+    return histories
+
+
+def observed(
+    identity: str,
+    observed_us: int,
+    priority: int,
+    specificity: float,
+    kind: str | None,
+    fields: str,
+    ranks_as: str | None,
+) -> Observed:
+    """An observation as the reducer takes it, from what a row holds; `fields` is JSON text."""
+    document = decode_trusted(fields)
+    assert isinstance(document, dict)  # noqa: S101  every writer gives an object
+    return Observed(
+        id=identity,
+        observed_us=observed_us,
+        priority=priority,
+        specificity=exact_specificity(specificity),
+        kind=kind,
+        fields=document,
+        ranks_as=ranks_as,
+    )
+
+
+def snapshots_write(rows: Iterable[NewSnapshot]) -> None:
+    """Every given row, locked before, has its new content."""
+    copy_into_temporary(
+        "new_snapshots",
+        _SNAPSHOT_COLUMNS,
+        (
+            (
+                row.entity_id,
+                canonical_json(row.reduced.values),
+                canonical_json(cast(Json, row.reduced.provenance)),
+                canonical_json(row.reduced.state),
+                row.reduced.deleted,
+                row.reduced.observation_count,
+                None if row.reduced.last_observed_us is None else from_us(row.reduced.last_observed_us),
+                row.reduced.last_computed_id,
+                row.schema.version_id,
+                row.schema.reduction_hash,
+            )
+            for row in rows
+        ),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            UPDATE entity_snapshots AS s
+               SET values = n.values, provenance = n.provenance, merge_state = n.merge_state,
+                   deleted = n.deleted, observation_count = n.observation_count,
+                   last_observation_at = n.last_observation_at,
+                   last_computed_observation_id = n.last_computed_observation_id,
+                   schema_version_id = n.schema_version_id, extension_revision_id = NULL,
+                   reduction_hash = n.reduction_hash, computed_at = now()
+              FROM new_snapshots AS n WHERE n.id = s.id
+            """
+        )
+
+
+def state_of(row: LockedSnapshot) -> JsonObject:
+    """The merge state of a locked row, to be merged into."""
+    state = decode_trusted(row.state)
+    assert isinstance(state, dict)  # noqa: S101  every writer gives an object
+    return state

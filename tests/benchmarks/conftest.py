@@ -1,0 +1,25 @@
+"""What the benchmarks share: their mark, the printer, and a database that each begins empty."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.figures import Printer
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == _HERE:
+            item.add_marker(pytest.mark.bench)
+            # Real transactions: what is measured commits.
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@pytest.fixture(scope="session")
+def printer(request: pytest.FixtureRequest) -> Printer:
+    plugins = request.config.pluginmanager
+    printer = Printer(plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager"))
+    printer.heading()
+    return printer

@@ -1,0 +1,1 @@
+"""An app of job kinds for worker processes that tests start."""
