@@ -20,6 +20,7 @@ from schemaevo.kernel.admin.jobs import JOB_TONES
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
 from schemaevo.kernel.pages.estimates import Amount, rows_by_choice, rows_counted
 from schemaevo.servers import server_states
+from snapshots.jobs import VERIFY
 from snapshots.models import EntitySnapshot, Observation
 
 RUNS_SHOWN = 6
@@ -116,7 +117,7 @@ def _cards(request: HttpRequest) -> Iterable[Card]:
             "schema",
             Amount(counts["all"]),
             f"{_list('registry_schemaversion')}?in_force=1",
-            _("in force: %(shared)s global, %(own)s own")
+            _("%(shared)s global, %(own)s own")
             % {"shared": counts["all"] - counts["own"], "own": counts["own"]},
         )
     if request.user.is_superuser:
@@ -145,7 +146,7 @@ def _in_force() -> QuerySet[SchemaVersion]:
 
 
 def _jobs_of_note() -> list[Job]:
-    """What runs, waits or has failed, running first; of the finished ones only failures are of note."""
+    """What runs, waits or went wrong this week, in this order; then, as far as there is room, what was done."""
     live = [JobState.RUNNING, JobState.PENDING, JobState.PAUSED]
     wrong = [JobState.FAILED, JobState.COMPLETED_WITH_ERRORS]
     jobs = Job.objects.order_by("-requested_at")
@@ -154,7 +155,8 @@ def _jobs_of_note() -> list[Job]:
         *jobs.filter(state__in=wrong, requested_at__gte=timezone.now() - timedelta(days=7))[:JOBS_SHOWN],
     ]
     order = [*live, *wrong]
-    return sorted(found, key=lambda job: order.index(JobState(job.state)))[:JOBS_SHOWN]
+    found.sort(key=lambda job: order.index(JobState(job.state)))
+    return [*found, *jobs.filter(state=JobState.DONE)[:JOBS_SHOWN]][:JOBS_SHOWN]
 
 
 def _percent(job: Job) -> int | None:
@@ -164,7 +166,7 @@ def _percent(job: Job) -> int | None:
 def _last_verify() -> Job | None:
     """The newest verification that came to an end."""
     ended = [JobState.DONE, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED]
-    return Job.objects.filter(kind="verify", state__in=ended).order_by("-requested_at").first()
+    return Job.objects.filter(kind=VERIFY, state__in=ended).order_by("-requested_at").first()
 
 
 def _changed_without_review() -> list[AuditEvent]:

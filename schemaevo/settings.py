@@ -127,7 +127,6 @@ _QUEUE = {
     "SERIALIZER": "rq.serializers.JSONSerializer",
     "DEFAULT_TIMEOUT": 600,
     "DEFAULT_RESULT_TTL": 60,
-    "REDIS_CLIENT_KWARGS": {"socket_connect_timeout": 2},
 }
 RQ_QUEUES = {name: dict(_QUEUE) for name in ("interactive", "recompute", "lifecycle")}
 RQ = {"WORKER_CLASS": "schemaevo.kernel.worker.QuickRecoveryWorker", "COMMIT_MODE": "auto"}
@@ -164,6 +163,7 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
 AXES_FAILURE_LIMIT = _number("SCHEMAEVO_LOGIN_FAILURE_LIMIT", 10)
 AXES_COOLOFF_TIME = _number("SCHEMAEVO_LOGIN_COOLOFF_H", 1)  # hours
 # A name under attack from one address is locked for that address alone: nobody can lock out an operator

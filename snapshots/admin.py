@@ -201,7 +201,7 @@ class ObservationAdmin(KeysetAdmin):
     def entity_shown(self, observation: Observation) -> SafeString:
         entity = observation.entity
         key = entity.entity_key if entity else observation.entity_id
-        return row_link("snapshots_entitysnapshot", observation.entity_id, key)
+        return row_link("snapshots_entitysnapshot", observation.entity_id, short(key))
 
     @admin.display(description=_("owner"))
     def owner(self, observation: Observation) -> SafeString:

@@ -193,7 +193,7 @@ class RawFragmentAdmin(KeysetAdmin):
     @admin.display(description=_("entity"))
     def entity_shown(self, fragment: RawFragment) -> SafeString:
         key = fragment.entity.entity_key if fragment.entity else fragment.entity_id
-        return row_link("snapshots_entitysnapshot", fragment.entity_id, key)
+        return row_link("snapshots_entitysnapshot", fragment.entity_id, short(key))
 
     @admin.display(description=_("owner"))
     def owner(self, fragment: RawFragment) -> SafeString:

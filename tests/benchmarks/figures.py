@@ -17,7 +17,7 @@ from _pytest.capture import CaptureManager
 SCALE = float(os.environ.get("SCHEMAEVO_BENCH_SCALE", "1"))
 ROUNDS = 5
 
-_COLUMNS = "{:<58} {:>13} {:>13} {:>7}  {}"
+_COLUMNS = "{:<66} {:>13} {:>13} {:>7}  {}"
 
 
 def scaled(size: int, *, at_least: int = 1) -> int:

@@ -18,7 +18,18 @@ from snapshots.models import EntitySnapshot, Observation
 from snapshots.services.observations import RECOMPUTE
 from snapshots.services.verify import snapshots_verify
 from tests.content import forget_content, stored_content
-from tests.factories import NOON, SHELL, THING, make_definition, make_run, make_user, make_version
+from tests.factories import (
+    NOON,
+    SHELL,
+    THING,
+    make_definition,
+    make_observation,
+    make_recorded,
+    make_run,
+    make_user,
+    make_version,
+)
+from tests.rounds import rounds
 from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -87,6 +98,24 @@ def test_side_by_side_is_the_same_as_one_after_the_other(
     assert sum(IngestRun.objects.values_list("observation_count", flat=True)) == Observation.objects.count()
     assert not DeadLetter.objects.exists()
     assert_is_right()
+
+
+def test_large_batches_of_the_same_observations_never_wait_for_each_other_in_a_circle() -> None:
+    """Prepared beforehand, so that the statements themselves meet."""
+    owner = make_user()
+    # The source is there already: making it would let only one of them in at a time.
+    make_recorded(observations=[make_observation(user=owner, fields={})])
+    dice = random.Random(5)
+    for second in range(1, rounds(4) + 1):
+        news = [
+            make_observation(user=owner, key=f"k{n}", fields={"a": n}, seconds=second) for n in range(1500)
+        ]
+        orders = [dice.sample(news, len(news)) for _ in range(WRITERS)]
+        recorded = side_by_side([partial(make_recorded, observations=order) for order in orders])
+        assert sum(len(one.inserted) for one in recorded) == 1500
+        assert not any(one.conflicting for one in recorded)
+        assert Observation.objects.count() == 1 + second * 1500
+    assert EntitySnapshot.objects.count() == 1501
 
 
 def test_ingests_that_make_the_same_owners_find_each_others() -> None:

@@ -128,9 +128,7 @@ class UserAdmin(SuperuserOnly, BaseUserAdmin):
         (_("What they may do"), {"fields": ("is_active",)}),
         (_("When"), {"fields": ("joined",)}),
     )
-    add_fieldsets = (
-        (None, {"classes": ("wide",), "fields": ("username", "password1", "password2")}),
-    )
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "password1", "password2")}),)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         return super().get_queryset(request).prefetch_related("groups")

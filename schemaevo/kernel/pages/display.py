@@ -118,7 +118,7 @@ def pretty(value: Json) -> str:
     return msgspec.json.format(canonical_bytes(value), indent=2).decode()
 
 
-def names(fields: list[str], *, shown: int = 4) -> SafeString:
+def names(fields: list[str], *, shown: int = 2) -> SafeString:
     """The first few names of fields, and how many more there are."""
     if not fields:
         return NOTHING
