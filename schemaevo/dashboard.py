@@ -71,7 +71,10 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
             ]
         ]
     if may("kernel.view_auditevent"):
-        context["events"] = AuditEvent.objects.order_by("-id")[:EVENTS_SHOWN]
+        # What people did: the end of every periodic job is in the log as well, and would drown it here.
+        context["events"] = AuditEvent.objects.exclude(actor_name__startswith="system:").order_by("-id")[
+            :EVENTS_SHOWN
+        ]
         context["unreviewed"] = _changed_without_review()
     return context
 

@@ -18,8 +18,9 @@ def verify_run(lease: Lease) -> JsonObject:
     Divergence is an error of the job, to be seen and settled by a person.
     """
     verified = Verified()
-    lease.set_total(settings.SCHEMAEVO_VERIFY_SAMPLE)
-    for ids in snapshot_ids_sample(settings.SCHEMAEVO_VERIFY_SAMPLE):
+    sample = list(snapshot_ids_sample(settings.SCHEMAEVO_VERIFY_SAMPLE))
+    lease.set_total(sum(len(ids) for ids in sample))
+    for ids in sample:
         with lease.batch() as batch:
             verified.add(snapshots_verify(ids))
             batch.done(len(ids))

@@ -130,8 +130,8 @@ def ingest(
     Works in batches, each one transaction with its counts, so that memory does not grow with the input and what
     is done stays done: running the same input again stores only what is missing. Gives the finished run.
 
-    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; LockTimeout, OSError and database errors, after which the run
-    is marked as failed and holds what was stored until then.
+    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; LockTimeout, OSError and database errors,
+    after which the run is marked as failed and holds what was stored until then.
     """
     actor.require("fragments.ingest")
     problem = entity_type_problem(options.entity_type)

@@ -68,7 +68,8 @@ def _text(error: DomainError) -> str:
     if not isinstance(problems, list):
         return error.message
     lines = [f"  {p['path']}: {p['message']} [{p['rule']}]" for p in problems if isinstance(p, dict)]
-    return "\n".join([error.message, *lines])
+    found = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return "\n".join([f"{found} [{error.code}]", *lines])
 
 
 def _plain(value: Any) -> Json:

@@ -131,9 +131,7 @@ class Job(models.Model):
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
         ordering: ClassVar[list[str]] = ["-requested_at"]
-        permissions = [
-            ("control_job", "Can retry, pause, resume and cancel jobs")
-        ]
+        permissions = [("control_job", "Can retry, pause, resume and cancel jobs")]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["kind", "target"],

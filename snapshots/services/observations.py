@@ -224,7 +224,7 @@ def _make_empty(
     """Every entity has a row. A new one is the snapshot of no observations, which is right as it stands."""
     firsts = [news[0] for news in entities.values()]
     with connection.cursor() as cursor:
-        # Arrays are as quick as COPY here, where no column is JSON, and need no temporary table.
+        # No column here is JSON, so arrays will do, and no temporary table has to be made for a small batch.
         cursor.execute(
             """
             INSERT INTO entity_snapshots (id, user_id, entity_type, entity_key, reduction_hash, merge_state,

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from tests.benchmarks.figures import Printer
 
@@ -18,8 +20,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def printer(request: pytest.FixtureRequest) -> Printer:
+def printer(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Printer:
     plugins = request.config.pluginmanager
     printer = Printer(plugins.getplugin("terminalreporter"), plugins.getplugin("capturemanager"))
-    printer.heading()
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("SHOW fsync")
+        printer.heading(*cursor.fetchone())
     return printer

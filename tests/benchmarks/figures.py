@@ -16,6 +16,10 @@ from _pytest.capture import CaptureManager
 #: 1 is the full size; CI runs 0.01, so that the benchmarks do not rot.
 SCALE = float(os.environ.get("SCHEMAEVO_BENCH_SCALE", "1"))
 ROUNDS = 5
+#: Observations that are recorded one by one.
+STEPS = 200
+#: Memory hardly varies, and a round takes long.
+MEMORY_ROUNDS = 3
 
 _COLUMNS = "{:<66} {:>13} {:>13} {:>7}  {}"
 
@@ -59,8 +63,12 @@ class Printer:
     terminal: pytest.TerminalReporter
     capturing: CaptureManager
 
-    def heading(self) -> None:
-        self._line(f"scale {SCALE:g}, medians of {ROUNDS} rounds unless said otherwise")
+    def heading(self, fsync: str) -> None:
+        """`fsync` is what the server says of itself: on or off."""
+        self._line(
+            f"scale {SCALE:g}; fsync {fsync}; medians of {ROUNDS} rounds "
+            f"(one more observation: of {STEPS}; memory: of {MEMORY_ROUNDS}, at 100,000 records of 1)"
+        )
         self._line(_COLUMNS.format("figure", "measured", "floor", "ratio", "target"))
 
     def figure(self, name: str, measured: str, floor: str, ratio: float, target: str) -> None:

@@ -7,12 +7,11 @@ import time
 from statistics import median
 
 from schemaevo.kernel.canonical import JsonObject
-from tests.benchmarks.figures import Printer, scaled
+from tests.benchmarks.figures import STEPS, Printer, scaled
 from tests.benchmarks.histories import Entity, Histories, MakeFields
 from tests.benchmarks.records import DEFINITION, random_fields, register
 
-#: Observations recorded one by one at each length, and before them some that make the plans and fill the caches.
-STEPS = 200
+#: Recorded before those that count: they make the plans and fill the caches.
 WARM_UP_STEPS = 40
 ALL_STEPS = STEPS + WARM_UP_STEPS
 

@@ -10,11 +10,10 @@ from django.conf import settings
 from django.db import connection
 
 from tests.benchmarks import peak_memory
-from tests.benchmarks.figures import Printer, scaled
+from tests.benchmarks.figures import MEMORY_ROUNDS, Printer, scaled
 from tests.benchmarks.records import ENTITY_TYPE, KEY_FIELD, USER_FIELD, register, write_records
 
 PROJECT = Path(__file__).resolve().parents[2]
-ROUNDS = 3
 
 
 def test_peak_memory_of_an_ingest(printer: Printer, tmp_path: Path) -> None:
@@ -22,8 +21,7 @@ def test_peak_memory_of_an_ingest(printer: Printer, tmp_path: Path) -> None:
     sizes = [scaled(10_000, at_least=1_000), scaled(100_000, at_least=10_000)]
     peaks = []
     for size in sizes:
-        # One round at full size takes a minute; memory hardly varies.
-        rounds = ROUNDS if size <= 10_000 else 1
+        rounds = MEMORY_ROUNDS if size <= 10_000 else 1
         path = tmp_path / f"{size}.jsonl"
         write_records(path, records=size, entities=size // 2, users=50, undeclared=3)
         peaks.append(median(_peak_of_ingest(path) for _ in range(rounds)))
