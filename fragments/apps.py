@@ -5,3 +5,8 @@ from django.utils.translation import gettext_lazy as _
 class FragmentsConfig(AppConfig):
     name = "fragments"
     verbose_name = _("Fragments")
+
+    def ready(self) -> None:
+        from fragments.services import retention
+
+        retention.register()

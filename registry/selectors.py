@@ -8,6 +8,7 @@ from django.db.models import Q
 
 from registry.domain.definition import Definition
 from registry.domain.effective import EffectiveSchema, compose
+from registry.domain.names import entity_type_problem
 from registry.errors import SchemaNotFound
 from registry.models import SchemaVersion
 
@@ -66,7 +67,8 @@ def effective_schema(*, entity_type: str, user_id: int) -> EffectiveSchema:
 def version_by_number(*, entity_type: str, user_id: int | None, number: str) -> SchemaVersion:
     """The version of that number. Raises: SchemaNotFound."""
     parts = number.split(".")
-    if len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts):
+    is_type = entity_type_problem(entity_type) is None
+    if is_type and len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts):
         major, minor, patch = map(int, parts)
         found = SchemaVersion.objects.filter(
             owned_by(user_id), entity_type=entity_type, major=major, minor=minor, patch=patch

@@ -19,6 +19,7 @@ from registry.models import SchemaVersion
 from schemaevo.kernel.admin.jobs import JOB_TONES
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
 from schemaevo.kernel.pages.estimates import Amount, rows_by_choice, rows_counted
+from schemaevo.kernel.pause import MAY_SWITCH, pause_now
 from schemaevo.servers import server_states
 from snapshots.jobs import VERIFY
 from snapshots.models import EntitySnapshot, Observation
@@ -56,7 +57,11 @@ class Card:
 def dashboard_context(request: HttpRequest) -> dict[str, Any]:
     """Everything on the first page that this login may see."""
     may = request.user.has_perm
-    context: dict[str, Any] = {"cards": list(_cards(request)), "servers": server_states()}
+    context: dict[str, Any] = {
+        "cards": list(_cards(request)),
+        "servers": server_states(),
+        "may_pause": may(MAY_SWITCH) and pause_now() is None,
+    }
     if may("fragments.view_ingestrun"):
         runs = IngestRun.objects.order_by("-id")[:RUNS_SHOWN]
         context["runs"] = [(run, RUN_TONES[IngestState(run.state)]) for run in runs]

@@ -33,24 +33,47 @@ def server_states() -> list[ServerState]:
     return [_postgres(), *_valkey_and_who_is_there()]
 
 
+def redis_client() -> Redis:
+    """A client that gives up soon, for looking. The caller closes it.
+
+    Not django-rq's: that gives no timeouts to a connection that is named by an address, and nothing that only
+    looks may hang on a server that accepts and says nothing.
+    """
+    return Redis.from_url(
+        str(settings.RQ_QUEUES[JobQueue.INTERACTIVE.value]["URL"]),
+        socket_connect_timeout=ANSWER_S,
+        socket_timeout=ANSWER_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def scheduler_is_alive(redis: Redis) -> bool:
+    """Whether a scheduler was heard of within a few of its rounds. Raises: RedisError."""
+    patience = timedelta(seconds=max(60, settings.SCHEMAEVO_SWEEP_INTERVAL_S * 4))
+    heard = (scheduler.last_heartbeat for scheduler in CronScheduler.all(redis, cleanup=False))
+    return any(beat is not None and datetime.now(UTC) - beat < patience for beat in heard)
+
+
+def queues_of_workers(redis: Redis) -> list[list[str]]:
+    """The queues that each worker serves, for those that are alive. Raises: RedisError.
+
+    RQ's own count has the dead ones too, until another worker clears them away.
+    """
+    told = (redis.hget(key, "queues") for key in Worker.all_keys(connection=redis))
+    return [queues.decode().split(",") for queues in told if isinstance(queues, bytes)]
+
+
 def _postgres() -> ServerState:
     major, minor = divmod(connection.pg_version, 10_000)  # type: ignore[attr-defined]
     return ServerState("PostgreSQL", True, f"{major}.{minor}")
 
 
 def _valkey_and_who_is_there() -> list[ServerState]:
-    # A client of its own: django-rq gives no timeouts to a connection that is named by an address, and a page
-    # must not hang on a server that accepts and says nothing.
-    redis: Redis = Redis.from_url(
-        str(settings.RQ_QUEUES[JobQueue.INTERACTIVE.value]["URL"]),
-        socket_connect_timeout=ANSWER_S,
-        socket_timeout=ANSWER_S,
-        retry=Retry(NoBackoff(), 0),
-    )
+    redis = redis_client()
     try:
         info = redis.info("server")
-        heard = [scheduler.last_heartbeat for scheduler in CronScheduler.all(redis, cleanup=False)]
-        workers = Worker.count(connection=redis)
+        is_scheduled = scheduler_is_alive(redis)
+        workers = len(queues_of_workers(redis))
     except RedisError:
         away = _("does not answer")
         unknown = _("not known")
@@ -65,13 +88,6 @@ def _valkey_and_who_is_there() -> list[ServerState]:
     name = "Valkey" if "valkey_version" in info else "Redis"
     return [
         ServerState(name, True, str(version)),
-        _scheduler([beat for beat in heard if beat is not None]),
+        ServerState(_("Scheduler"), is_scheduled, _("alive") if is_scheduled else _("not heard of")),
         ServerState(_("Workers"), workers > 0, str(workers) if workers else _("none")),
     ]
-
-
-def _scheduler(heard: list[datetime]) -> ServerState:
-    """Alive if one was heard of within a few of its rounds."""
-    patience = timedelta(seconds=max(60, settings.SCHEMAEVO_SWEEP_INTERVAL_S * 4))
-    alive = [beat for beat in heard if datetime.now(UTC) - beat < patience]
-    return ServerState(_("Scheduler"), bool(alive), _("alive") if alive else _("not heard of"))

@@ -23,14 +23,19 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def _text(name: str, default: str | None = None) -> str:
-    value = os.environ.get(name, default)
+    # Set but empty is how a variable that nobody filled in arrives from a compose file.
+    value = os.environ.get(name) or default
     if value is None:
         raise ImproperlyConfigured(f"{name} is not set; with SCHEMAEVO_ENV=production it must be.")
     return value
 
 
+def _list(name: str, default: str | None) -> list[str]:
+    return [part for piece in _text(name, default).split(",") if (part := piece.strip())]
+
+
 def _number(name: str, default: int) -> int:
-    text = os.environ.get(name, str(default))
+    text = _text(name, str(default))
     try:
         return int(text)
     except ValueError:
@@ -38,13 +43,13 @@ def _number(name: str, default: int) -> int:
 
 
 def _switch(name: str, default: bool) -> bool:
-    text = os.environ.get(name, "1" if default else "0").strip().lower()
+    text = _text(name, "1" if default else "0").strip().lower()
     if text not in {"1", "0", "true", "false", "yes", "no", "on", "off"}:
         raise ImproperlyConfigured(f"{name} must be 1 or 0, not {text!r}.")
     return text in {"1", "true", "yes", "on"}
 
 
-SCHEMAEVO_ENV = _text("SCHEMAEVO_ENV", "local")
+SCHEMAEVO_ENV = os.environ.get("SCHEMAEVO_ENV", "local")
 if SCHEMAEVO_ENV not in {"local", "production"}:
     raise ImproperlyConfigured(f"SCHEMAEVO_ENV must be local or production, not {SCHEMAEVO_ENV!r}.")
 IS_LOCAL = SCHEMAEVO_ENV == "local"
@@ -54,8 +59,8 @@ _found = embedded.urls() if IS_LOCAL else None
 SECRET_KEY = _text("SCHEMAEVO_SECRET_KEY", embedded.secret_key() if IS_LOCAL else None)
 DATABASE_URL = _text("DATABASE_URL", _found.database_url if _found else None)
 REDIS_URL = _text("REDIS_URL", _found.redis_url if _found else None)
-ALLOWED_HOSTS = _text("SCHEMAEVO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if IS_LOCAL else None).split(",")
-CSRF_TRUSTED_ORIGINS = [o for o in _text("SCHEMAEVO_TRUSTED_ORIGINS", "").split(",") if o]
+ALLOWED_HOSTS = _list("SCHEMAEVO_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]" if IS_LOCAL else None)
+CSRF_TRUSTED_ORIGINS = _list("SCHEMAEVO_TRUSTED_ORIGINS", "")
 DEBUG = _switch("SCHEMAEVO_DEBUG", default=False)
 
 # --- applications ---------------------------------------------------------------------------------------
@@ -80,6 +85,8 @@ INSTALLED_APPS = [
     "fragments",
 ]
 MIDDLEWARE = [
+    # Before the redirect to https and the check of hosts, which probes would not pass.
+    "schemaevo.health.HealthProbes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -133,7 +140,10 @@ RQ = {"WORKER_CLASS": "schemaevo.kernel.worker.QuickRecoveryWorker", "COMMIT_MOD
 # The pages of django-rq let every member of staff empty a queue; the job pages here check permissions.
 RQ_SHOW_ADMIN_LINK = False
 
-SCHEMAEVO_PORT = _number("SCHEMAEVO_PORT", 0)  # of `manage.py up`; 0: 8000 or the next free one
+# Where pages are served. `manage.py up` takes the port (0: 8000 or the next free one) on loopback; a container
+# takes both.
+SCHEMAEVO_PORT = _number("SCHEMAEVO_PORT", 0)
+SCHEMAEVO_BIND = _text("SCHEMAEVO_BIND", "127.0.0.1")
 SCHEMAEVO_LEASE_S = _number("SCHEMAEVO_LEASE_S", 60)
 SCHEMAEVO_SWEEP_INTERVAL_S = _number("SCHEMAEVO_SWEEP_INTERVAL_S", 15)
 SCHEMAEVO_JOB_MAX_ATTEMPTS = _number("SCHEMAEVO_JOB_MAX_ATTEMPTS", 5)
@@ -145,6 +155,11 @@ SCHEMAEVO_VERIFY_INTERVAL_S = _number("SCHEMAEVO_VERIFY_INTERVAL_S", 900)
 SCHEMAEVO_VERIFY_SAMPLE = _number("SCHEMAEVO_VERIFY_SAMPLE", 500)
 SCHEMAEVO_INLINE_RECOMPUTE_MAX = _number("SCHEMAEVO_INLINE_RECOMPUTE_MAX", 10_000)
 SCHEMAEVO_PROMOTED_RETENTION_DAYS = _number("SCHEMAEVO_PROMOTED_RETENTION_DAYS", 30)
+# How long the system's own ledgers are kept; 0 keeps them for ever. The audit log always is.
+SCHEMAEVO_RETENTION_DAYS_JOBS = _number("SCHEMAEVO_RETENTION_DAYS_JOBS", 30)
+SCHEMAEVO_RETENTION_DAYS_DEAD_LETTERS = _number("SCHEMAEVO_RETENTION_DAYS_DEAD_LETTERS", 90)
+SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS = _number("SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS", 365)
+SCHEMAEVO_RETENTION_INTERVAL_S = _number("SCHEMAEVO_RETENTION_INTERVAL_S", 86_400)
 SCHEMAEVO_INGEST_BATCH_SIZE = _number("SCHEMAEVO_INGEST_BATCH_SIZE", 1000)
 SCHEMAEVO_INGEST_BATCH_USERS = _number("SCHEMAEVO_INGEST_BATCH_USERS", 200)
 
@@ -173,6 +188,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_LOCKOUT_TEMPLATE = "admin/locked_out.html"
+AXES_CLIENT_IP_CALLABLE = "schemaevo.kernel.middleware.client_address"
 
 # --- the browser ----------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {
@@ -196,11 +212,13 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
-# Plain HTTP is served on loopback only; elsewhere TLS ends before us, and says so in this header.
+# Plain HTTP is served on loopback only; elsewhere TLS ends before us, in a proxy that sets X-Forwarded-Proto and
+# adds to X-Forwarded-For. Where there is none, anybody can write these headers, and they must not be believed.
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not IS_LOCAL
 SECURE_HSTS_SECONDS = 0 if IS_LOCAL else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not IS_LOCAL
-if _switch("SCHEMAEVO_BEHIND_PROXY", default=not IS_LOCAL):
+SCHEMAEVO_BEHIND_PROXY = _switch("SCHEMAEVO_BEHIND_PROXY", default=not IS_LOCAL)
+if SCHEMAEVO_BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 STATIC_URL = "/static/"

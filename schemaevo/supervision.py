@@ -7,15 +7,19 @@ everything after a SIGKILL) is found by that mark, and not by a pid that may mea
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
+from schemaevo import programs
 from schemaevo.embedded.processes import wait_until
 
 MARK = "SCHEMAEVO_UP_OF"
@@ -76,18 +80,48 @@ def log_directory(home: Path) -> Path:
     return home / "log"
 
 
-def choose_port(asked: int | None) -> int:
-    """Give the port to serve on: the one asked for, else the first free one from 8000 on.
+class RunsAlready(Exception):
+    """Another process has this home; the message is what it says of itself."""
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[TextIO]:
+    """This process alone has the home, and can write for others what it is. The lock goes with the process.
+
+    Raises: RunsAlready.
+    """
+    with (home / "up.lock").open("a+") as note:
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            note.seek(0)
+            raise RunsAlready(note.read().strip() or "just starting") from None
+        yield note
+
+
+def say_what_runs(note: TextIO, text: str) -> None:
+    """Whoever finds the home taken is told this."""
+    note.seek(0)
+    note.truncate()
+    note.write(text)
+    note.flush()
+
+
+def hold_port(asked: int | None) -> socket.socket:
+    """A socket that keeps the port to serve on for us: the one asked for, else the first free one from 8000 on.
+
+    Held until the web server is started: another clone's `up`, begun meanwhile, would choose the same port, and
+    then take the first one's pages for its own.
 
     Raises: PortBusy when the one asked for is in use.
     """
+    ports = range(FIRST_PORT, FIRST_PORT + PORTS_TRIED) if asked is None else [asked]
+    for port in ports:
+        held = _listen(port)
+        if held is not None:
+            return held
     if asked is not None:
-        if not _is_free(asked):
-            raise PortBusy(f"port {asked} is in use: stop what listens there, or give another with --port")
-        return asked
-    for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
-        if _is_free(port):
-            return port
+        raise PortBusy(f"port {asked} is in use: stop what listens there, or give another with --port")
     raise PortBusy(
         f"ports {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1} are all in use: give one with --port"
     )
@@ -172,27 +206,27 @@ def _send(pid: int, sign: signal.Signals) -> None:
         return
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As gunicorn does: a port that only waits for its last packets is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+def _listen(port: int) -> socket.socket | None:
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # As gunicorn does: a port that only waits for its last packets is free.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(("127.0.0.1", port))
+        # Only a listening socket keeps others out, who also ask to reuse the address.
+        held.listen()
+    except OSError:
+        held.close()
+        return None
+    return held
 
 
 def _configuration(port: int) -> str:
-    # Workers touch a file to show that they live; on a disk that is busy they would seem to hang.
-    memory = "--worker-tmp-dir /dev/shm" if os.access("/dev/shm", os.W_OK) else ""  # noqa: S108
-    programs = {
-        "web": f"-m gunicorn schemaevo.wsgi --bind 127.0.0.1:{port} --no-control-socket --worker-class gthread "
-        f"--workers 2 --threads 4 --graceful-timeout 10 {memory} --access-logfile -",
-        "worker": "manage.py work",
-        "scheduler": "manage.py schedule",
+    children = {
+        "web": programs.web(f"127.0.0.1:{port}"),
+        "worker": programs.worker(),
+        "scheduler": programs.scheduler(),
     }
     text = SUPERVISOR.format(as_root="user = root" if os.geteuid() == 0 else "")
-    for name, arguments in programs.items():
-        text += PROGRAM.format(name=name, arguments=arguments, patience=STOP_PATIENCE_S)
+    for name, arguments in children.items():
+        text += PROGRAM.format(name=name, arguments=" ".join(arguments), patience=STOP_PATIENCE_S)
     return text

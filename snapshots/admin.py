@@ -294,8 +294,11 @@ class EntitySnapshotAdmin(KeysetAdmin):
     list_filter = (OwnerFilter, EntityTypeFilter, KeyFilter, DeletedFilter)
     search_fields = ("=id",)
     search_help_text = _("Entity key, or an id")
-    fieldsets: ClassVar[Any] = ((None, {"fields": ()}),)
     change_form_outer_before_template = "admin/snapshots/entitysnapshot/explained.html"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """None, not even an empty one, which would be drawn as an empty box: the template shows everything."""
+        return ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Lists and headings never need the documents; the page of one entity asks a selector for them.

@@ -8,7 +8,7 @@ from registry.domain.definition import Definition, Strategy
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us
 from registry.selectors import effective_schema
-from schemaevo.kernel.canonical import Json
+from schemaevo.kernel.canonical import Json, is_storable_text
 from snapshots.domain.explanation import Contender, FieldExplanation, explain, explain_deletion
 from snapshots.errors import SnapshotNotFound
 from snapshots.models import EntitySnapshot, Observation, Source
@@ -61,9 +61,11 @@ class SnapshotExplained:
 
 def snapshot_by_key(*, entity_type: str, entity_key: str, user_id: int, owner: str = "") -> EntitySnapshot:
     """The snapshot of the entity that the user calls so. Raises: SnapshotNotFound."""
-    found = EntitySnapshot.objects.filter(
-        user_id=user_id, entity_type=entity_type, entity_key=entity_key
-    ).first()
+    found = None
+    if is_storable_text(entity_type) and is_storable_text(entity_key):
+        found = EntitySnapshot.objects.filter(
+            user_id=user_id, entity_type=entity_type, entity_key=entity_key
+        ).first()
     if found is None:
         raise SnapshotNotFound(entity_type, entity_key, owner or f"User {user_id}")
     return found
@@ -151,3 +153,9 @@ def _source_names(observation_ids: Collection[str]) -> dict[str, str]:
     source_of = dict(Observation.objects.filter(pk__in=observation_ids).values_list("id", "source_id"))
     names = {source.pk: str(source) for source in Source.objects.filter(pk__in=set(source_of.values()))}
     return {str(identity): names.get(source, "") for identity, source in source_of.items()}
+
+
+def observation_contents(observation_ids: Collection[str]) -> dict[str, str]:
+    """The content ids of those of these observations that are stored, by id."""
+    rows = Observation.objects.filter(pk__in=observation_ids).values_list("pk", "content_id")
+    return {str(identity): str(content) for identity, content in rows}

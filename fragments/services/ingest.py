@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
@@ -24,10 +22,11 @@ from registry.domain.times import to_us
 from registry.selectors import effective_schemas
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.bulk import collector_paused
-from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.canonical import JsonObject, is_storable_text
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.locks import LockSpace, hold
 from schemaevo.kernel.owners import owners_by_username, owners_create
+from schemaevo.kernel.pause import Paused, refuse_while_paused
 from snapshots.domain.identity import entity_id, named_observation_id, observation_content_id
 from snapshots.services.merging import exact_specificity
 from snapshots.services.observations import NewObservation, observations_record
@@ -38,6 +37,8 @@ logger = logging.getLogger(__name__)
 #: An ingest transaction holds locks that a schema change waits for, so it should end within this time.
 BATCH_TARGET_S = 1.0
 BATCH_MIN = 50
+#: A batch is in memory as a whole, and a record may have megabytes.
+BATCH_MAX_BYTES = 16 * 2**20
 #: What the columns for the name of a source and of a run hold.
 NAME_MAX = 500
 
@@ -62,7 +63,7 @@ class Input:
         given = self.source_name
         if given is not None and not (0 < len(given) <= NAME_MAX and given.isprintable()):
             return f"a source's name has 1 to {NAME_MAX} printable characters"
-        if not 0 < len(self.name) <= NAME_MAX:
+        if not (0 < len(self.name) <= NAME_MAX and is_storable_text(self.name)):
             return f"the name of a file or stream has 1 to {NAME_MAX} characters"
         return None
 
@@ -96,12 +97,6 @@ class Progress:
     rejections: tuple[Rejection, ...]
 
 
-def file_hash(path: str) -> str:
-    """The SHA-256 of a file, in hex; reads it once without holding it."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def default_time_of(*, content_hash: str, entity_type: str, modified_at: datetime) -> datetime:
     """The time of a file's records without one: of its first run if the content is known, else `modified_at`.
 
@@ -130,16 +125,13 @@ def ingest(
     Works in batches, each one transaction with its counts, so that memory does not grow with the input and what
     is done stays done: running the same input again stores only what is missing. Gives the finished run.
 
-    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; LockTimeout, OSError and database errors,
-    after which the run is marked as failed and holds what was stored until then.
+    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; Conflict `paused`, before there is a run or
+    between two batches; LockTimeout, OSError and database errors. The run is then marked as failed and holds what
+    was stored until then.
     """
     actor.require("fragments.ingest")
-    problem = entity_type_problem(options.entity_type)
-    if problem:
-        raise Invalid("invalid_entity_type", problem, entity_type=options.entity_type)
-    problem = options.problem or source.problem
-    if problem:
-        raise Invalid("invalid_option", f"This cannot be ingested: {problem}.")
+    refuse_while_paused()
+    require_ingestible(source, options)
     run = IngestRun.objects.create(
         name=source.name,
         content_hash=source.content_hash,
@@ -152,13 +144,34 @@ def ingest(
         _ingest_batches(run, source, options, on_progress)
     except BaseException as error:
         # An interrupt ends a run as well; what is committed stays.
+        if not connection.in_atomic_block:
+            # It may be the connection that failed; the next statement then opens another.
+            connection.close_if_unusable_or_obsolete()
         IngestRun.objects.filter(pk=run.pk).update(
-            state=IngestState.FAILED, finished_at=Now(), error=f"{type(error).__name__}: {error}"
+            state=IngestState.FAILED, finished_at=Now(), error=_ended_by(error)
         )
         raise
     IngestRun.objects.filter(pk=run.pk).update(state=IngestState.DONE, finished_at=Now())
     run.refresh_from_db()
     return run
+
+
+def require_ingestible(source: Input, options: IngestOptions) -> None:
+    """Refuses what no run can be made of. Raises: Invalid `invalid_entity_type`, `invalid_option`."""
+    problem = entity_type_problem(options.entity_type)
+    if problem:
+        raise Invalid("invalid_entity_type", problem, entity_type=options.entity_type)
+    problem = options.problem or source.problem
+    if problem:
+        raise Invalid("invalid_option", f"This cannot be ingested: {problem}.")
+
+
+def _ended_by(error: BaseException) -> str:
+    """What the run says of its end. Of a message only the first line: the others of the database's quote values."""
+    if isinstance(error, Paused):
+        return error.code
+    text = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
 def _ingest_batches(
@@ -167,7 +180,8 @@ def _ingest_batches(
     total = Counts()
     size = options.batch_size
     lines = iter(source.lines)
-    while batch := list(islice(lines, size)):
+    while batch := next_batch(lines, size):
+        refuse_while_paused()
         parsed = parse(batch, options, source.default_observed_at)
         rejections = [*parsed.rejections]
         began = time.monotonic()
@@ -183,6 +197,18 @@ def _ingest_batches(
             size = max(min(BATCH_MIN, options.batch_size), size // 2)
         else:
             size = min(options.batch_size, size * 2)
+
+
+def next_batch(lines: Iterator[Line], size: int) -> list[Line]:
+    """The next lines: as many as asked for, or fewer if they are long."""
+    batch: list[Line] = []
+    held = 0
+    for line in lines:
+        batch.append(line)
+        held += len(line.raw)
+        if len(batch) == size or held >= BATCH_MAX_BYTES:
+            break
+    return batch
 
 
 def _by_users(records: list[Record]) -> Iterator[list[Record]]:
@@ -225,18 +251,14 @@ def _ingest_batch(
     fragments: list[list[Fragment]] = []
     for record, user_id in owned:
         fields, left = split(record.fields, schemas[user_id].definition, options.control_fields)
-        observations.append(_observation(record, user_id, fields, sources[user_id], run, options))
+        observations.append(observation_of(record, user_id, fields, sources[user_id], run.pk, options))
         fragments.append(left)
     with_fragments = {o.user_id for o, left in zip(observations, fragments, strict=True) if left}
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type) for user_id in with_fragments])
 
     recorded = observations_record(observations=observations, schemas=schemas)
     conflicts = [
-        Rejection(
-            record.line,
-            "id_conflict",
-            f"The id {record.given_id} is taken by an observation with other content.",
-        )
+        id_conflict(record)
         for (record, _), observation in zip(owned, observations, strict=True)
         if (observation.id, observation.content_id) in recorded.conflicting
     ]
@@ -285,11 +307,20 @@ def _owned(records: list[Record], options: IngestOptions) -> tuple[list[tuple[Re
         if user_id is not None:
             owned.append((record, user_id))
         else:
-            message = (
-                f"There is no user {record.user_name!r}; --create-users makes the owners that are missing."
-            )
-            refused.append(Rejection(record.line, "unknown_user", message))
+            refused.append(unknown_user(record))
     return owned, refused
+
+
+def unknown_user(record: Record) -> Rejection:
+    """The refusal of a record whose owner does not exist."""
+    message = f"There is no user {record.user_name!r}; --create-users makes the owners that are missing."
+    return Rejection(record.line, "unknown_user", message)
+
+
+def id_conflict(record: Record) -> Rejection:
+    """The refusal of a record whose id another observation has."""
+    message = f"The id {record.given_id} is taken by an observation with other content."
+    return Rejection(record.line, "id_conflict", message)
 
 
 def _sources(source: Input, user_ids: set[int]) -> Mapping[int, str]:
@@ -298,9 +329,10 @@ def _sources(source: Input, user_ids: set[int]) -> Mapping[int, str]:
     return sources_ensure(user_ids=user_ids, name=source.name, content_hash=source.content_hash)
 
 
-def _observation(
-    record: Record, user_id: int, fields: JsonObject, source: str, run: IngestRun, options: IngestOptions
+def observation_of(
+    record: Record, user_id: int, fields: JsonObject, source: str, run_id: int | None, options: IngestOptions
 ) -> NewObservation:
+    """The observation that a record of this owner makes, with these of its fields and from the source of that id."""
     entity = entity_id(user_id, options.entity_type, record.entity_key)
     content = observation_content_id(
         entity=entity,
@@ -325,7 +357,7 @@ def _observation(
         specificity=options.specificity,
         kind=options.kind,
         fields=fields,
-        ingest_run_id=run.pk,
+        ingest_run_id=run_id,
     )
 
 

@@ -8,19 +8,33 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
+import msgspec
+
+from fragments.domain.repeated_keys import repeated_key
 from registry.domain.names import NAME_MAX_BYTES
 from registry.domain.times import from_us, parse_time, to_us
 from schemaevo.kernel.bulk import collector_paused
-from schemaevo.kernel.canonical import Json, JsonObject, decode, exact_number
+from schemaevo.kernel.canonical import (
+    Json,
+    JsonObject,
+    Unstorable,
+    decode,
+    exact_number,
+    is_storable_text,
+)
 from schemaevo.kernel.errors import Invalid
-from schemaevo.kernel.owners import owner_name_problem
+from schemaevo.kernel.owners import owner_name, owner_name_problem
 
 #: The key stands in a unique index, whose rows PostgreSQL bounds at a third of a page.
 KEY_MAX_BYTES = 1_000
 #: What the columns of an observation hold.
 PRIORITY_MIN, PRIORITY_MAX = -(2**31), 2**31 - 1
 KIND_MAX = 63
+#: A longer line is refused: it would be held several times over, and PostgreSQL bounds a JSON text at 256 MB.
+LINE_MAX_BYTES = 16 * 2**20
 _BOM = b"\xef\xbb\xbf"
+# Only takes an object apart, so that the field can be named in which something is wrong.
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,11 @@ class IngestOptions:
         return frozenset(name for name in named if name is not None)
 
     @property
+    def named_fields(self) -> frozenset[str]:
+        """All fields that these options speak of."""
+        return self.control_fields if self.id_field is None else self.control_fields | {self.id_field}
+
+    @property
     def problem(self) -> str | None:
         """Why no observation can be stored with these options, in words, or None."""
         if not PRIORITY_MIN <= self.priority <= PRIORITY_MAX:
@@ -58,6 +77,10 @@ class IngestOptions:
             return "a specificity is a finite number"
         if self.kind is not None and not (0 < len(self.kind) <= KIND_MAX and self.kind.isprintable()):
             return f"an observation kind has 1 to {KIND_MAX} printable characters"
+        if not all(is_storable_text(name) for name in self.named_fields):
+            return "a field's name can hold neither NUL nor bytes that are no text"
+        if self.batch_size < 1:
+            return "a batch has at least one record"
         return None
 
     def to_json(self) -> JsonObject:
@@ -74,11 +97,17 @@ class IngestOptions:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the input. `record_number` counts what is not blank, from 1; so does `line_number` all."""
+    """One record of the input, as it stands there; of JSON Lines this is a line.
+
+    `record_number` counts what is not blank, from 1. `line_number` is where the record begins, among all lines;
+    of a JSON array the elements are counted instead. `content` is what a reader of another format made of it: the
+    fields, or why there are none. Without it `raw` is a JSON text.
+    """
 
     line_number: int
     record_number: int
     raw: bytes
+    content: JsonObject | Invalid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +124,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A record that cannot be stored, and why."""
+    """A record that cannot be stored, and why: the rule it breaks, in words, and the field if it is in one."""
 
     line: Line
     code: str
     message: str
+    field: str | None = None
 
 
 @dataclass(slots=True)
@@ -110,11 +140,18 @@ class Parsed:
     rejections: list[Rejection] = field(default_factory=list)
 
 
+def is_cut(piece: bytes) -> bool:
+    """Whether this is only the beginning of a line that is too long."""
+    return len(piece) > LINE_MAX_BYTES and not piece.endswith(b"\n")
+
+
 def jsonl_lines(stream: Iterable[bytes]) -> Iterator[Line]:
     """The lines of a JSON Lines stream that are not blank. A byte order mark at its start is skipped."""
     record_number = 0
     for line_number, line in enumerate(stream, start=1):
-        raw = (line.removeprefix(_BOM) if line_number == 1 else line).strip()
+        raw = line.removeprefix(_BOM) if line_number == 1 else line
+        if not is_cut(line):
+            raw = raw.strip()
         if raw:
             record_number += 1
             yield Line(line_number, record_number, raw)
@@ -132,18 +169,25 @@ def parse(lines: Iterable[Line], options: IngestOptions, default_observed_at: da
         try:
             parsed.records.append(_record(line, options, default_observed_at))
         except Invalid as error:
-            parsed.rejections.append(Rejection(line, error.code, error.message))
+            field = error.context.get("field")
+            parsed.rejections.append(Rejection(line, error.code, error.message, field))
     return parsed
 
 
 def _record(line: Line, options: IngestOptions, default_observed_at: datetime | None) -> Record:
-    fields = decode(line.raw)
-    if not isinstance(fields, dict):
-        raise Invalid("not_an_object", "A record must be a JSON object.")
+    if len(line.raw) > LINE_MAX_BYTES:
+        raise Invalid("line_too_long", f"A record has at most {LINE_MAX_BYTES} bytes; this is how it begins.")
+    fields = _decoded(line.raw) if line.content is None else line.content
+    if isinstance(fields, Invalid):
+        raise fields
     for name in fields:
         # Characters are at least one byte: only a long name needs to be measured.
         if len(name) * 4 > NAME_MAX_BYTES and len(name.encode()) > NAME_MAX_BYTES:
-            raise Invalid("name_too_long", f"A field name has at most {NAME_MAX_BYTES} bytes: {name[:40]}…")
+            raise Invalid(
+                "name_too_long",
+                f"A field name has at most {NAME_MAX_BYTES} bytes: {name[:40]}…",
+                field=f"{name[:40]}…",
+            )
     return Record(
         line=line,
         fields=fields,
@@ -154,18 +198,72 @@ def _record(line: Line, options: IngestOptions, default_observed_at: datetime | 
     )
 
 
+def _decoded(raw: bytes) -> JsonObject:
+    try:
+        fields = decode(raw)
+    except Unstorable as error:
+        problem = encoding_problem(raw)
+        if problem is not None:
+            raise problem from None
+        name = _field_at_fault(raw)
+        if name is None:
+            raise
+        message = f"{_shown(name)}: {error.message}."
+        raise Invalid(error.code, message, field=name, rule=error.context["rule"]) from None
+    if not isinstance(fields, dict):
+        raise Invalid("not_an_object", "A record must be a JSON object.")
+    repeated = repeated_key(raw, fields)
+    if repeated is not None:
+        message = f"{_shown(repeated)} stands twice in one object; only one of its values could be kept."
+        raise Invalid("duplicate_key", message, field=repeated)
+    return fields
+
+
+def encoding_problem(raw: bytes) -> Invalid | None:
+    """Why bytes are no text, naming the first that is wrong, or None."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return Invalid(
+            "not_utf8",
+            f"Byte {error.start + 1} of this record (0x{raw[error.start]:02X}) is not UTF-8; convert the file, "
+            "as with: iconv -f ITS-ENCODING -t UTF-8",
+            offset=error.start,
+        )
+    return None
+
+
+def _field_at_fault(raw: bytes) -> str | None:
+    """The field whose value alone breaks the rule, if the text can be taken apart into fields at all."""
+    try:
+        members = _members.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    for name, value in members.items():
+        try:
+            decode(bytes(value))
+        except Unstorable:
+            return name
+    return None
+
+
+def _shown(name: str) -> str:
+    """A field's name as a message can hold it."""
+    return name[:40] + "…" if len(name) > 40 else name
+
+
 def _key(fields: JsonObject, name: str) -> str:
     key = _name(fields, name, "key")
     if len(key.encode()) > KEY_MAX_BYTES:
-        raise Invalid("key_too_long", f"The key in {name} is longer than {KEY_MAX_BYTES} bytes.")
+        raise Invalid("key_too_long", f"The key in {name} is longer than {KEY_MAX_BYTES} bytes.", field=name)
     return key
 
 
 def _user_name(fields: JsonObject, name: str) -> str:
-    user_name = _name(fields, name, "user")
+    user_name = owner_name(_name(fields, name, "user"))
     problem = owner_name_problem(user_name)
     if problem:
-        raise Invalid("invalid_user", f"{name}: {problem}.")
+        raise Invalid("invalid_user", f"{name}: {problem}.", field=name)
     return user_name
 
 
@@ -175,9 +273,11 @@ def _name(fields: JsonObject, field_name: str, what: str) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None:
-        raise Invalid(f"missing_{what}", f"The record has no {field_name}, which names the {what}.")
+        message = f"The record has no {field_name}, which names the {what}."
+        raise Invalid(f"missing_{what}", message, field=field_name)
     if not isinstance(value, str) or not value:
-        raise Invalid(f"invalid_{what}", f"{field_name} must be a text that is not empty, or a whole number.")
+        message = f"{field_name} must be a text that is not empty, or a whole number."
+        raise Invalid(f"invalid_{what}", message, field=field_name)
     return value
 
 
@@ -187,16 +287,18 @@ def _observed_at(
     value = fields.get(field_name) if field_name is not None else None
     if value is not None:
         if not isinstance(value, str):
-            raise Invalid(
-                "unreadable_time", f"{field_name} must be an RFC 3339 text, not {type(value).__name__}."
-            )
+            message = f"{field_name} must be an RFC 3339 text, not {type(value).__name__}."
+            raise Invalid("unreadable_time", message, field=field_name)
         try:
             return parse_time(value)
         except ValueError as error:
-            raise Invalid("unreadable_time", f"{field_name}: {value[:60]!r} is {error}.") from None
+            message = f"{field_name}: {value[:60]!r} is {error}."
+            raise Invalid("unreadable_time", message, field=field_name) from None
     if default is None:
-        raise Invalid("missing_time", f"The record has no {field_name}, and no default time is given.")
+        message = f"The record has no {field_name}, and no default time is given."
+        raise Invalid("missing_time", message, field=field_name)
     try:
         return from_us(to_us(default) + record_number)
     except ValueError as error:
-        raise Invalid("unreadable_time", f"The default time plus the record's number is {error}.") from None
+        message = f"The default time plus the record's number is {error}."
+        raise Invalid("unreadable_time", message) from None

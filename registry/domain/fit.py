@@ -53,7 +53,7 @@ def fits(value: Json, field: Field) -> Misfit | None:
     """None if a value may be stored as this field at ingest, else why not. null always fits."""
     if value is None:
         return None
-    if not fits_type(value, field.type):
+    if type(value) not in _FITTING[field.type]:
         return "type_mismatch"
     if field.type is FieldType.DATE and not (isinstance(value, str) and is_date_or_time(value)):
         return "type_mismatch"
@@ -92,7 +92,7 @@ def convert_for_ingest(value: Json, field: Field) -> Json | NotConverted:
 
 def convert_for_reduction(value: Json, field: Field) -> Json:
     """The value as a snapshot shows it: converted if it is of another type and a converter applies."""
-    if fits_type(value, field.type):
+    if type(value) in _FITTING[field.type]:
         return value
     source = json_type(value)
     for converter in field.converters:

@@ -16,6 +16,9 @@ _STRICT_TIME = re.compile(
     r"(?:\.(?P<fraction>[0-9]+))?"
     r"(?:[Zz]|(?P<sign>[+-])(?P<offset_hour>[0-9]{2}):(?P<offset_minute>[0-9]{2}))"
 )
+# Nearly every time and date is written like this, and what matches it the standard library reads as we do, only
+# faster; what it then refuses is read once more the long way.
+_COMMON = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z)?")
 # What ISO 8601 allows besides: no seconds, a comma, no offset, a shorter offset.
 _LENIENT_TIME = re.compile(
     _DATE + r"[Tt ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
@@ -38,6 +41,8 @@ def parse_time(text: str) -> datetime:
 
 def is_date_or_time(text: str) -> bool:
     """Whether a text may stand in a field of type date: a real calendar date, or a real RFC 3339 time."""
+    if _is_common(text):
+        return True
     match = _CALENDAR_DATE.fullmatch(text) or _STRICT_TIME.fullmatch(text)
     if match is None:
         return False
@@ -61,6 +66,17 @@ def from_us(microseconds: int) -> datetime:
         return _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
         raise ValueError("outside the years 1 to 9999") from None
+
+
+def _is_common(text: str) -> bool:
+    """Whether a text has the common form and names an instant; other texts may name one too."""
+    if _COMMON.fullmatch(text) is None:
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _instant(match: re.Match[str]) -> datetime:

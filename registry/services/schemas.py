@@ -14,7 +14,7 @@ from registry.models import Schema, SchemaVersion
 from registry.selectors import owned_by, version_in_force
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
-from schemaevo.kernel.canonical import Json, content_hash
+from schemaevo.kernel.canonical import Json, content_hash, require_storable
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.locks import LockSpace, hold
 
@@ -37,9 +37,11 @@ def schema_register(
     difference to the version in force (else to the newest) and counts on from the highest number. A definition
     equal to one that is registered returns that version.
 
-    Raises: Denied; Invalid `invalid_entity_type`; InvalidDefinition `invalid_definition` with every problem.
+    Raises: Denied; Invalid `invalid_entity_type`; InvalidDefinition `invalid_definition` with every problem;
+    Unstorable for a note that cannot be stored.
     """
     actor.require("registry.register_schema")
+    require_storable(note)
     problem = entity_type_problem(entity_type)
     if problem:
         raise Invalid("invalid_entity_type", problem, entity_type=entity_type)
@@ -99,9 +101,10 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
     in force while it writes. Activating what is in force changes nothing. A global schema that was ever in force
     changes only after a review, or with a reason in `without_review`.
 
-    Raises: Denied; SchemaNotFound; ReviewNeeded `review_needed`; LockTimeout.
+    Raises: Denied; SchemaNotFound; ReviewNeeded `review_needed`; Unstorable for such a reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
+    require_storable(without_review)
     version = _version(version_id)
     _hold(version.entity_type, version.user_id)
     version = _version(version_id)
@@ -131,9 +134,10 @@ def schema_deactivate(
 ) -> SchemaVersion | None:
     """No version of that type and owner is in force. Gives the one that was, if there was one.
 
-    Raises: Denied; ReviewNeeded `review_needed` for a global schema; LockTimeout.
+    Raises: Denied; ReviewNeeded `review_needed` for a global schema; Unstorable for such a reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
+    require_storable(without_review)
     _hold(entity_type, user_id)
     version = version_in_force(entity_type=entity_type, user_id=user_id)
     if version is None:

@@ -28,7 +28,7 @@ __all__ = [
     "ServersFailed",
     "Urls",
     "are_running",
-    "read_servers",
+    "dead_servers",
     "secret_key",
     "servers_of",
     "start_servers",
@@ -57,6 +57,11 @@ class Servers:
     redis_url: str
     has_postgres: bool
     has_valkey: bool
+
+    @property
+    def embedded_names(self) -> list[str]:
+        """Which of them are started here, as people call them."""
+        return ["PostgreSQL"] * self.has_postgres + ["Valkey"] * self.has_valkey
 
 
 def urls(home: Path | None = None) -> Urls:
@@ -112,19 +117,17 @@ def stop_servers(servers: Servers) -> None:
             postgres.stop(servers.layout)
 
 
+def dead_servers(servers: Servers) -> list[str]:
+    """Name the embedded ones of these servers that cannot be connected to."""
+    if servers.layout is None:
+        return []
+    is_there = {"PostgreSQL": postgres.is_running, "Valkey": valkey.is_running}
+    return [name for name in servers.embedded_names if not is_there[name](servers.layout)]
+
+
 def are_running(servers: Servers) -> bool:
     """Whether every embedded server of these is there and can be connected to."""
-    if servers.layout is None:
-        return True
-    return (not servers.has_postgres or postgres.is_running(servers.layout)) and (
-        not servers.has_valkey or valkey.is_running(servers.layout)
-    )
-
-
-def read_servers(home: Path | None = None) -> Servers | None:
-    """Give the servers of this home if they run."""
-    servers = servers_of(home)
-    return servers if are_running(servers) else None
+    return not dead_servers(servers)
 
 
 @contextmanager

@@ -62,6 +62,29 @@ def postgres_programs(data: Path, copies: Path, user: ServerUser) -> PostgresPro
     )
 
 
+def postgres_clients(server_major: int) -> PostgresPrograms:
+    """Find pg_dump and pg_restore that this process can run, for a server of that version: the oldest that is not
+    older, since an archive can be read by its own version and newer ones only.
+
+    Raises: ServersFailed, naming what to install.
+    """
+    on_path = shutil.which("pg_dump")
+    directories = [*_postgres_directories(), *([Path(on_path).resolve().parent] if on_path else [])]
+    found = {
+        major: directory
+        for directory in reversed(directories)
+        if (directory / "pg_restore").exists() and (major := _major(directory / "pg_dump")) is not None
+    }
+    usable = [major for major in found if major >= server_major]
+    if not usable:
+        has = f"here is only {', '.join(map(str, sorted(found)))}" if found else "here is none"
+        raise ServersFailed(
+            f"pg_dump and pg_restore of PostgreSQL {server_major} or newer are needed, and {has}: "
+            f"install them (apt install postgresql-client-{server_major})"
+        )
+    return PostgresPrograms(found[min(usable)], min(usable))
+
+
 def valkey_program(copies: Path, user: ServerUser) -> Path:
     """Find a Valkey or Redis server that this user can run.
 

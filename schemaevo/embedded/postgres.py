@@ -103,13 +103,13 @@ def stop(layout: Layout) -> None:
     raise ServersFailed(f"PostgreSQL in {layout.postgres} does not stop:\n{result.stdout}")
 
 
-def connect_as_superuser(layout: Layout, database: str = "postgres") -> psycopg.Connection:
+def connect_as_superuser(layout: Layout) -> psycopg.Connection:
     """Connect as the cluster's superuser; only who may enter the socket directory can."""
     return psycopg.connect(
         host=str(layout.sockets),
         port=PORT,
         user="postgres",
-        dbname=database,
+        dbname="postgres",
         autocommit=True,
         connect_timeout=10,
     )

@@ -8,4 +8,6 @@ class KernelConfig(AppConfig):
     verbose_name = _("Operation")
 
     def ready(self) -> None:
-        from schemaevo.kernel import checks  # noqa: F401  registers the system checks
+        from schemaevo.kernel import checks, retention  # noqa: F401  checks registers the system checks
+
+        retention.register()

@@ -159,6 +159,15 @@ def require_storable(value: Json) -> None:
                 raise Unstorable("number", str(error)) from None
 
 
+def is_storable_text(text: str) -> bool:
+    """Whether PostgreSQL takes a text: one with NUL or a lone surrogate can be neither stored nor looked for."""
+    try:
+        _require_storable_text(text)
+    except Unstorable:
+        return False
+    return True
+
+
 def _require_storable_text(text: str) -> None:
     if "\0" in text:
         raise Unstorable("nul", "a text holds the NUL character")

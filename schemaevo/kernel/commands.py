@@ -42,7 +42,9 @@ class ServiceCommand(BaseCommand):
             result = self.run(**options)
         except DomainError as error:
             if self._is_json:
-                self._print({"error": error.code, "message": error.message, "context": _plain(error.context)})
+                self._print(
+                    {"error": error.code, "message": _plain(error.message), "context": _plain(error.context)}
+                )
             usage = isinstance(error, NotFound) or error.code in self.usage_codes
             raise CommandError(_text(error), returncode=EXIT_USAGE if usage else EXIT_FAILED) from error
         if self._is_json:
@@ -78,4 +80,7 @@ def _plain(value: Any) -> Json:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    # An argument may be bytes that are no text.
+    return str(value).encode(errors="backslashreplace").decode()

@@ -27,7 +27,7 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, canonical_json
 from schemaevo.kernel.leases import Batch, Lease, LeaseLost, RunInterrupted
-from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, User
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, Pause, User
 
 __all__ = [
     "Batch",
@@ -190,7 +190,8 @@ def ring(job_id: uuid.UUID) -> bool:
 def run_job(job_id: str, *, should_stop: Callable[[], bool] | None = None) -> None:
     """The job is done, or pending again with what it achieved, or failed. RQ calls this with the id alone.
 
-    Nothing happens if it is not there to be claimed: another worker has it, it is not due, it has ended.
+    Nothing happens if it is not there to be claimed: another worker has it, it is not due, it has ended, or
+    everything is paused.
     """
     key = uuid.UUID(job_id)
     leases.expire(key)
@@ -230,9 +231,11 @@ process_should_stop: Callable[[], bool] = leases.nobody_asks_to_stop
 def sweep() -> SweepResult:
     """Every job that is pending and due, but was not rung for lately, is rung for; dead workers' jobs first.
 
-    Any number of sweepers may run at once.
+    Any number of sweepers may run at once. While everything is paused it rings for nothing.
     """
     expired = leases.expire()
+    if Pause.objects.exists():
+        return SweepResult(rung=0, expired=len(expired))
     bell_lost = Now() - timedelta(seconds=settings.SCHEMAEVO_SWEEP_INTERVAL_S * SWEEPS_PER_BELL)
     waiting = (
         Job.objects.filter(state=JobState.PENDING, not_before__lte=Now())

@@ -17,7 +17,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import BigIntegerField, Case, F, QuerySet, Value, When
+from django.db.models import BigIntegerField, Case, Exists, F, QuerySet, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
@@ -25,7 +25,7 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.errors import DomainError
-from schemaevo.kernel.models import Job, JobState
+from schemaevo.kernel.models import Job, JobState, Pause
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Lease:
     def renew(self) -> None:
         """The lease runs from now again; for work between batches, such as a long read.
 
-        Raises: RunInterrupted if the worker has to end; LeaseLost.
+        Raises: RunInterrupted if the worker has to end or everything is paused; LeaseLost.
         """
         self.stop_if_asked()
         self._write(lease_expires_at=lease_end())
@@ -130,12 +130,14 @@ class Lease:
         self.has_errors = True
 
     def stop_if_asked(self) -> None:
-        """Raises RunInterrupted if the worker has to end."""
+        """Raises RunInterrupted if the worker has to end, or everything is paused."""
         if self._should_stop():
             raise RunInterrupted("the worker has to end")
+        if Pause.objects.exists():
+            raise RunInterrupted("everything is paused")
 
     def stop_if_due(self) -> None:
-        """Raises RunInterrupted if the worker has to end, or the time budget is used up.
+        """Raises RunInterrupted if the worker has to end, everything is paused, or the time budget is used up.
 
         A run that has achieved nothing yet has no budget: interrupted again and again at the same place, its
         job would never end.
@@ -163,7 +165,7 @@ class Lease:
                 )
             )
             if ended:
-                record_end(self.job_id, self.kind, self.target, state, result)
+                self._record("finish", state, outcome=result)
         return bool(ended)
 
     def begin_again(self) -> None:
@@ -187,14 +189,16 @@ class Lease:
 
         A run that got this far without failing is no attempt that failed.
         """
-        self._write(
-            state=JobState.PENDING,
-            attempts=0,
-            not_before=Now(),
-            rung_at=None,
-            lease_token=None,
-            lease_expires_at=None,
-        )
+        with transaction.atomic():
+            self._write(
+                state=JobState.PENDING,
+                attempts=0,
+                not_before=Now(),
+                rung_at=None,
+                lease_token=None,
+                lease_expires_at=None,
+            )
+            self._record("rest", JobState.PENDING)
 
     def fail(self, error: Exception) -> None:
         """The attempt counts as failed: the job waits for a retry, or has failed for good.
@@ -216,6 +220,7 @@ class Lease:
                     lease_token=None,
                     lease_expires_at=None,
                 )
+                self._record("retry_later", JobState.PENDING, outcome={"attempts": attempts})
             else:
                 self._write(
                     state=JobState.FAILED,
@@ -225,10 +230,13 @@ class Lease:
                     lease_token=None,
                     lease_expires_at=None,
                 )
-                record_end(self.job_id, self.kind, self.target, JobState.FAILED, {"attempts": attempts})
+                self._record("fail", JobState.FAILED, outcome={"attempts": attempts})
 
     def _mine(self) -> QuerySet[Job]:
         return Job.objects.filter(pk=self.job_id, state=JobState.RUNNING, lease_token=self._token)
+
+    def _record(self, verb: str, after: JobState, outcome: JsonObject | None = None) -> None:
+        record_move(self.job_id, self.kind, self.target, verb, JobState.RUNNING, after, outcome)
 
     def _write(self, **columns: object) -> None:
         if not self._mine().update(**columns):
@@ -241,26 +249,31 @@ def lease_end() -> Combinable:
 
 
 def claim(job_id: uuid.UUID, *, should_stop: Callable[[], bool] = nobody_asks_to_stop) -> Lease | None:
-    """The job is this worker's, if it was pending and due; else None.
+    """The job is this worker's, if it was pending and due, and nothing is paused; else None.
 
     A pass that begins now has seen all that was asked for; one that goes on from a cursor only what was asked
     for before it began.
     """
     token = uuid.uuid4()
-    claimed = Job.objects.filter(pk=job_id, state=JobState.PENDING, not_before__lte=Now()).update(
-        state=JobState.RUNNING,
-        lease_token=token,
-        lease_expires_at=lease_end(),
-        started_at=Coalesce("started_at", Now()),
-        wanted_seen=Case(When(cursor__isnull=True, then=F("wanted")), default=F("wanted_seen")),
-        done_count=Case(
-            When(cursor__isnull=True, then=Value(0)), default=F("done_count"), output_field=BigIntegerField()
-        ),
-    )
-    if not claimed:
-        return None
-    job = Job.objects.filter(pk=job_id, lease_token=token).first()
-    return Lease(job, should_stop=should_stop) if job else None
+    due = Job.objects.filter(~Exists(Pause.objects.all()), state=JobState.PENDING, not_before__lte=Now())
+    with transaction.atomic():
+        claimed = due.filter(pk=job_id).update(
+            state=JobState.RUNNING,
+            lease_token=token,
+            lease_expires_at=lease_end(),
+            started_at=Coalesce("started_at", Now()),
+            wanted_seen=Case(When(cursor__isnull=True, then=F("wanted")), default=F("wanted_seen")),
+            done_count=Case(
+                When(cursor__isnull=True, then=Value(0)),
+                default=F("done_count"),
+                output_field=BigIntegerField(),
+            ),
+        )
+        if not claimed:
+            return None
+        job = Job.objects.get(pk=job_id)
+        record_move(job.pk, job.kind, job.target, "start", JobState.PENDING, JobState.RUNNING)
+    return Lease(job, should_stop=should_stop)
 
 
 def expire(job_id: uuid.UUID | None = None) -> list[uuid.UUID]:
@@ -290,22 +303,30 @@ def expire(job_id: uuid.UUID | None = None) -> list[uuid.UUID]:
                 lease_expires_at=None,
             )
             logger.warning("Job %s %s: its worker died (attempt %s)", job.kind, job.pk, attempts)
-            if is_over:
-                record_end(job.pk, job.kind, job.target, state, {"attempts": attempts})
+            verb = "fail" if is_over else "retry_later"
+            outcome: JsonObject = {"attempts": attempts}
+            record_move(job.pk, job.kind, job.target, verb, JobState.RUNNING, state, outcome)
     return [job.pk for job in jobs]
 
 
-def record_end(
-    job_id: uuid.UUID, kind: str, target: str, state: JobState, outcome: JsonObject | None
+def record_move(
+    job_id: uuid.UUID,
+    kind: str,
+    target: str,
+    verb: str,
+    before: JobState,
+    after: JobState,
+    outcome: JsonObject | None = None,
 ) -> None:
-    """The audit log says how the job ended."""
+    """The audit log says that the ledger itself moved the job to another state. Errors, which may quote values,
+    are not part of it."""
     audit_record(
         actor=Actor.system("jobs"),
-        action=f"job.{'fail' if state == JobState.FAILED else 'finish'}",
+        action=f"job.{verb}",
         target_type="job",
         target_id=str(job_id),
-        before={"kind": kind, "target": target, "state": JobState.RUNNING.value},
-        after={"state": state.value, "outcome": outcome},
+        before={"kind": kind, "target": target, "state": before.value},
+        after={"state": after.value, "outcome": outcome} if outcome is not None else {"state": after.value},
     )
 
 

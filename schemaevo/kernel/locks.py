@@ -28,6 +28,8 @@ class LockSpace(enum.IntEnum):
     SCHEMA_OWNER = 30
     #: All writes to fragments of one user and type. Key: (user_id, entity_type).
     FRAGMENTS = 40
+    #: The switch that pauses everything; taken alone. Key: ("all",).
+    PAUSE = 50
 
 
 Key = tuple[str | int, ...]

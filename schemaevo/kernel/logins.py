@@ -1,9 +1,12 @@
-"""Logins that are made or saved from outside the admin, when nobody can sign in there."""
+"""Passwords of logins: a fresh one from outside the admin, and the trace that every change leaves."""
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from axes.utils import reset as lift_lockout
+from django.contrib.auth.hashers import is_password_usable
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -69,3 +72,28 @@ def superuser_reset(*, username: str, actor: Actor, may_promote: bool = False) -
         after={"is_superuser": True, "is_staff": True, "is_active": True},
     )
     return FreshLogin(username=username, password=password, is_new=before is None)
+
+
+@contextmanager
+def password_watched(*, user: User, actor: Actor) -> Iterator[None]:
+    """A password that the block changes is in the audit log, in one transaction with the change.
+
+    What the password was or is, is not.
+    """
+    with transaction.atomic():
+        before = _password_hash(user)
+        yield
+        after = _password_hash(user)
+        if after != before:
+            audit_record(
+                actor=actor,
+                action="login.change_password",
+                target_type="user",
+                target_id=user.pk,
+                before={"has_password": is_password_usable(before)},
+                after={"has_password": is_password_usable(after)},
+            )
+
+
+def _password_hash(user: User) -> str:
+    return User.objects.values_list("password", flat=True).get(pk=user.pk)

@@ -1,4 +1,4 @@
-"""The tables that know no domain: who may sign in, what was done, which work is owed."""
+"""The tables that know no domain: who may sign in, what was done, which work is owed, whether it may run."""
 
 import uuid
 import zoneinfo
@@ -155,3 +155,25 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target}".strip()
+
+
+class Pause(models.Model):
+    """The one switch. While its row is there, no ingest takes another batch and no job is claimed."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    paused_at = models.DateTimeField(_("since"), db_default=Now(), editable=False)
+    paused_by = models.CharField(_("who"), max_length=150)
+    reason = models.TextField(_("reason"), blank=True)
+
+    class Meta:
+        db_table = "pauses"
+        verbose_name = _("pause")
+        verbose_name_plural = _("pauses")
+        default_permissions = ()
+        permissions = [("switch_pause", "Can pause and resume all ingest and all jobs")]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=models.Q(id=1), name="pauses_single_ck")
+        ]
+
+    def __str__(self) -> str:
+        return f"paused by {self.paused_by}"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from django.contrib.auth.hashers import make_password
 from django.db.models import Q
 
+from schemaevo.kernel.canonical import is_storable_text
 from schemaevo.kernel.errors import Invalid, NotFound
 from schemaevo.kernel.models import User
 
@@ -16,8 +17,11 @@ def user_by_name(name: str) -> User:
 
     Raises: NotFound `user_not_found`; Invalid `user_ambiguous` for an e-mail that several share.
     """
-    found = list(User.objects.filter(Q(username=name) | Q(email__iexact=name)).order_by("pk")[:3])
-    exact = [user for user in found if user.username == name]
+    if not is_storable_text(name):
+        raise _not_found(name)
+    username = owner_name(name)
+    found = list(User.objects.filter(Q(username=username) | Q(email__iexact=name)).order_by("pk")[:3])
+    exact = [user for user in found if user.username == username]
     if exact:
         return exact[0]
     if len(found) > 1:
@@ -28,7 +32,20 @@ def user_by_name(name: str) -> User:
         by_id = User.objects.filter(pk=int(name)).first()
         if by_id is not None:
             return by_id
-    raise NotFound("user_not_found", f"There is no user {name!r} (by username, e-mail or id).", name=name)
+    raise _not_found(name)
+
+
+def _not_found(name: str) -> NotFound:
+    return NotFound("user_not_found", f"There is no user {name!r} (by username, e-mail or id).", name=name)
+
+
+def owner_name(text: str) -> str:
+    """The username that a text stands for: one form (NFKC) of those that look the same.
+
+    The form that Django gives every name typed into a page: by any other, whoever edits an owner in the browser
+    would rename it, and the owner's next record would find nobody.
+    """
+    return User.normalize_username(text)
 
 
 def owner_name_problem(name: str) -> str | None:

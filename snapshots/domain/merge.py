@@ -95,7 +95,7 @@ def merge(state: JsonObject, observations: Iterable[Observed], definition: Defin
                 else:
                     _join(chosen, name, value, observed, declared[name])
                     continue
-            held = cast("Chosen | None", chosen.get(name))
+            held: Chosen | None = chosen.get(name)  # type: ignore[assignment]  # by its policy not a Joined
             if held is None or key < held["key"]:
                 chosen[name] = {"key": key, "value": value}
 
@@ -111,6 +111,7 @@ def project(state: JsonObject, definition: Definition | None) -> Reduced:
     values: JsonObject = {}
     provenance: Provenance = {}
     if not deleted:
+        declared = None if definition is None else definition.fields
         for name, held in known["fields"].items():
             if "items" in held:
                 if held["any"]:
@@ -118,9 +119,8 @@ def project(state: JsonObject, definition: Definition | None) -> Reduced:
                 continue
             value = held["value"]
             if value is not None:
-                field = None if definition is None else definition.fields[name]
-                values[name] = value if field is None else convert_for_reduction(value, field)
-                provenance[name] = [cast(str, held["key"][-1])]
+                values[name] = value if declared is None else convert_for_reduction(value, declared[name])
+                provenance[name] = [held["key"][-1]]  # type: ignore[list-item]  # a ranking key ends in an id
     top = known["top"]
     return Reduced(
         values=values,

@@ -6,19 +6,21 @@ that was committed in between would be missed for good.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import TypeVar, cast
 
 from django.db import connection
 
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us, to_us
-from schemaevo.kernel.bulk import copy_into_temporary
+from schemaevo.kernel.bulk import copy_into_temporary, uuid_array
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted, exact_number
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import Reduced
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,15 @@ class NewSnapshot:
     reduced: Reduced
 
 
+@dataclass(frozen=True, slots=True)
+class FirstSnapshot:
+    """What the row of an entity that has none is to be: its names and its content."""
+
+    user_id: int
+    entity_key: str
+    content: NewSnapshot
+
+
 _SNAPSHOT_COLUMNS = {
     "id": "uuid",
     "values": "jsonb",
@@ -60,6 +71,15 @@ _SNAPSHOT_COLUMNS = {
 exact_specificity = lru_cache(maxsize=1024)(exact_number)
 
 
+def snapshots_present(entity_ids: Collection[str]) -> set[str]:
+    """The entities that have a row now; others may have one by the next statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id::text FROM entity_snapshots WHERE id = ANY(%s::uuid[])", [uuid_array(entity_ids)]
+        )
+        return {identity for (identity,) in cursor.fetchall()}
+
+
 def snapshots_lock_for_update(entity_ids: Collection[str]) -> list[LockedSnapshot]:
     """Locks the rows in the order (user, entity) and gives them as they are once locked."""
     with connection.cursor() as cursor:
@@ -68,9 +88,27 @@ def snapshots_lock_for_update(entity_ids: Collection[str]) -> list[LockedSnapsho
             SELECT id::text, user_id, reduction_hash, observation_count, merge_state
               FROM entity_snapshots WHERE id = ANY(%s::uuid[]) ORDER BY user_id, id FOR UPDATE
             """,
-            [list(entity_ids)],
+            [uuid_array(entity_ids)],
         )
-        return [LockedSnapshot(*row) for row in cursor]
+        return [LockedSnapshot(*row) for row in cursor.fetchall()]
+
+
+def within_memory(rows: Iterable[Row], length: Callable[[Row], int], *, limit: int) -> Iterator[list[Row]]:
+    """The rows in parts whose histories together have at most `limit` observations; a longer one stands alone.
+
+    After a change of schema every entity of a batch can be stale, and a thousand long histories at once would not
+    fit into memory.
+    """
+    part: list[Row] = []
+    held = 0
+    for row in rows:
+        if part and held + length(row) > limit:
+            yield part
+            part, held = [], 0
+        part.append(row)
+        held += length(row)
+    if part:
+        yield part
 
 
 def histories_of(entity_ids: Collection[str]) -> dict[str, list[Observed]]:
@@ -114,27 +152,37 @@ def observed(
     )
 
 
+def snapshots_insert(rows: Iterable[FirstSnapshot], *, entity_type: str) -> set[str]:
+    """Entities that have no row have the given one; gives their ids. Rows that are there stay as they are.
+
+    Waits for whoever is inserting one of these rows, in the order (user, entity).
+    """
+    copy_into_temporary(
+        "first_snapshots",
+        {"user_id": "bigint", "entity_key": "text", **_SNAPSHOT_COLUMNS},
+        ((row.user_id, row.entity_key, *_columns_of(row.content)) for row in rows),
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO entity_snapshots (id, user_id, entity_type, entity_key, "values", provenance, merge_state,
+                   deleted, observation_count, last_observation_at, last_computed_observation_id,
+                   schema_version_id, reduction_hash)
+            SELECT id, user_id, %s, entity_key, "values", provenance, merge_state,
+                   deleted, observation_count, last_observation_at, last_computed_observation_id,
+                   schema_version_id, reduction_hash
+              FROM first_snapshots ORDER BY user_id, id
+            ON CONFLICT DO NOTHING
+            RETURNING id::text
+            """,
+            [entity_type],
+        )
+        return {identity for (identity,) in cursor.fetchall()}
+
+
 def snapshots_write(rows: Iterable[NewSnapshot]) -> None:
     """Every given row, locked before, has its new content."""
-    copy_into_temporary(
-        "new_snapshots",
-        _SNAPSHOT_COLUMNS,
-        (
-            (
-                row.entity_id,
-                canonical_json(row.reduced.values),
-                canonical_json(cast(Json, row.reduced.provenance)),
-                canonical_json(row.reduced.state),
-                row.reduced.deleted,
-                row.reduced.observation_count,
-                None if row.reduced.last_observed_us is None else from_us(row.reduced.last_observed_us),
-                row.reduced.last_computed_id,
-                row.schema.version_id,
-                row.schema.reduction_hash,
-            )
-            for row in rows
-        ),
-    )
+    copy_into_temporary("new_snapshots", _SNAPSHOT_COLUMNS, map(_columns_of, rows))
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -148,6 +196,24 @@ def snapshots_write(rows: Iterable[NewSnapshot]) -> None:
               FROM new_snapshots AS n WHERE n.id = s.id
             """
         )
+
+
+def _columns_of(row: NewSnapshot) -> tuple[object, ...]:
+    """The values of _SNAPSHOT_COLUMNS, JSON and times as text."""
+    reduced = row.reduced
+    return (
+        row.entity_id,
+        canonical_json(reduced.values),
+        canonical_json(cast(Json, reduced.provenance)),
+        canonical_json(reduced.state),
+        reduced.deleted,
+        reduced.observation_count,
+        # Its text: psycopg takes five times as long for a datetime.
+        None if reduced.last_observed_us is None else from_us(reduced.last_observed_us).isoformat(),
+        reduced.last_computed_id,
+        row.schema.version_id,
+        row.schema.reduction_hash,
+    )
 
 
 def state_of(row: LockedSnapshot) -> JsonObject:

@@ -1,7 +1,7 @@
 """Recording: observations become rows, and the snapshots of their entities take them in."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,13 +18,17 @@ from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import reduce
 from snapshots.models import ObservationOrigin
 from snapshots.services.merging import (
+    FirstSnapshot,
     LockedSnapshot,
     NewSnapshot,
     exact_specificity,
     histories_of,
+    snapshots_insert,
     snapshots_lock_for_update,
+    snapshots_present,
     snapshots_write,
     state_of,
+    within_memory,
 )
 
 
@@ -127,7 +131,8 @@ def _insert(observations: list[NewObservation], schemas: Mapping[int, EffectiveS
                 schemas[new.user_id].version_id,
                 new.source_id,
                 new.ingest_run_id,
-                new.observed_at,
+                # Its text: psycopg takes five times as long for a datetime.
+                new.observed_at.isoformat(),
                 new.priority,
                 new.specificity,
                 new.kind,
@@ -138,6 +143,7 @@ def _insert(observations: list[NewObservation], schemas: Mapping[int, EffectiveS
             )
             for new in observations
         ),
+        narrow=True,
     )
     with connection.cursor() as cursor:
         cursor.execute(
@@ -151,7 +157,7 @@ def _insert(observations: list[NewObservation], schemas: Mapping[int, EffectiveS
             RETURNING id::text
             """
         )
-        return {identity for (identity,) in cursor}
+        return {identity for (identity,) in cursor.fetchall()}
 
 
 def _contents_of(observation_ids: list[str]) -> dict[str, str]:
@@ -170,81 +176,83 @@ def _merge(fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, 
     """The snapshots of these entities have taken in the observations, which are rows already."""
     if not fresh:
         return
-    _make_empty(fresh, schemas)
-    results: list[NewSnapshot] = []
+    # Only a hint, read without a lock. A row that is not there yet is inserted as what it will be.
+    present = snapshots_present(fresh.keys())
+    inserted = _insert_first(
+        {identity: news for identity, news in fresh.items() if identity not in present}, schemas
+    )
+    if len(inserted) < len(fresh):
+        _merge_into_rows(
+            {identity: news for identity, news in fresh.items() if identity not in inserted}, schemas
+        )
+
+
+def _insert_first(
+    fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]
+) -> Collection[str]:
+    """The entities that had no row have one, which took in these observations; gives their ids.
+
+    An entity without a row has no other observations: they are committed together, and whoever else brings the
+    first ones of an entity meets this row's key and waits. So nothing has to be locked or read for it. The rows
+    that came in meanwhile are left to be merged into. Rows are inserted before any is locked, each in the order
+    (user, entity): whoever locks then wants only rows that are committed or its own, and no two wait for each other.
+    """
+    if not fresh:
+        return ()
+
+    def first(news: Sequence[NewObservation]) -> FirstSnapshot:
+        schema = schemas[news[0].user_id]
+        state = empty_state()
+        merge(state, _observed(news), schema.definition)
+        reduced = project(state, schema.definition)
+        return FirstSnapshot(
+            news[0].user_id, news[0].entity_key, NewSnapshot(news[0].entity_id, schema, reduced)
+        )
+
+    entity_type = next(iter(fresh.values()))[0].entity_type
+    # One by one, while the server takes in those before.
+    return snapshots_insert(map(first, fresh.values()), entity_type=entity_type)
+
+
+def _merge_into_rows(
+    fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]
+) -> None:
+    """The rows of these entities, which are there, have taken in the observations."""
+    fitting: list[LockedSnapshot] = []
     stale: list[LockedSnapshot] = []
     waiting: list[str] = []
-    for row in snapshots_lock_for_update(fresh.keys()):
+
+    def length(row: LockedSnapshot) -> int:
+        return row.observation_count + len(fresh[row.entity_id])
+
+    def merged(row: LockedSnapshot) -> NewSnapshot:
         schema = schemas[row.user_id]
-        if row.reduction_hash == schema.reduction_hash:
-            state = state_of(row)
-            merge(state, _observed(fresh[row.entity_id]), schema.definition)
-            results.append(NewSnapshot(row.entity_id, schema, project(state, schema.definition)))
-        elif row.observation_count + len(fresh[row.entity_id]) <= settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX:
+        state = state_of(row)
+        merge(state, _observed(fresh[row.entity_id]), schema.definition)
+        return NewSnapshot(row.entity_id, schema, project(state, schema.definition))
+
+    for row in snapshots_lock_for_update(fresh.keys()):
+        if row.reduction_hash == schemas[row.user_id].reduction_hash:
+            fitting.append(row)
+        elif row.reduction_hash and length(row) <= settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX:
             stale.append(row)
         else:
+            # What waits already stored observations without counting them: how long it is, only the job will know.
             waiting.append(row.entity_id)
-    for part in _within_memory(stale, fresh):
+    if fitting:
+        snapshots_write(map(merged, fitting))
+    for part in within_memory(stale, length, limit=settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX):
         histories = histories_of([row.entity_id for row in part])
-        for row in part:
-            schema = schemas[row.user_id]
-            results.append(
-                NewSnapshot(row.entity_id, schema, reduce(histories[row.entity_id], schema.definition))
+        snapshots_write(
+            NewSnapshot(
+                row.entity_id,
+                schemas[row.user_id],
+                reduce(histories[row.entity_id], schemas[row.user_id].definition),
             )
-    if results:
-        snapshots_write(results)
+            for row in part
+        )
     if waiting:
         _leave_waiting(waiting, next(iter(fresh.values()))[0].entity_type)
-
-
-def _within_memory(
-    rows: Iterable[LockedSnapshot], fresh: Mapping[str, Sequence[NewObservation]]
-) -> Iterator[list[LockedSnapshot]]:
-    """The rows in parts whose histories together are no longer than one entity's may be.
-
-    After a change of schema every entity of a batch can be stale, and a thousand long histories at once would not
-    fit into memory.
-    """
-    part: list[LockedSnapshot] = []
-    held = 0
-    for row in rows:
-        length = row.observation_count + len(fresh[row.entity_id])
-        if part and held + length > settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX:
-            yield part
-            part, held = [], 0
-        part.append(row)
-        held += length
-    if part:
-        yield part
-
-
-def _make_empty(
-    entities: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]
-) -> None:
-    """Every entity has a row. A new one is the snapshot of no observations, which is right as it stands."""
-    firsts = [news[0] for news in entities.values()]
-    with connection.cursor() as cursor:
-        # No column here is JSON, so arrays will do, and no temporary table has to be made for a small batch.
-        cursor.execute(
-            """
-            INSERT INTO entity_snapshots (id, user_id, entity_type, entity_key, reduction_hash, merge_state,
-                   "values", provenance, deleted, observation_count)
-            SELECT id, user_id, %s, entity_key, reduction_hash, %s::jsonb, '{}'::jsonb, '{}'::jsonb, false, 0
-              FROM unnest(%s::uuid[], %s::bigint[], %s::text[]) AS entity(id, user_id, entity_key)
-              JOIN unnest(%s::bigint[], %s::text[]) AS wanted(user_id, reduction_hash) USING (user_id)
-             ORDER BY user_id, id
-            ON CONFLICT DO NOTHING
-            """,
-            [
-                firsts[0].entity_type,
-                canonical_json(empty_state()),
-                [new.entity_id for new in firsts],
-                [new.user_id for new in firsts],
-                [new.entity_key for new in firsts],
-                list(schemas),
-                [schema.reduction_hash for schema in schemas.values()],
-            ],
-        )
 
 
 def _leave_waiting(entity_ids: list[str], entity_type: str) -> None:

@@ -16,8 +16,8 @@ from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
 from snapshots.domain.reducer import Reduced, reduce
 from snapshots.models import EntitySnapshot
-from snapshots.services.merging import histories_of, snapshots_lock_for_update
-from snapshots.services.recompute import snapshots_recompute
+from snapshots.services.merging import histories_of, snapshots_lock_for_update, within_memory
+from snapshots.services.recompute import CHUNK_OBSERVATIONS, snapshots_recompute
 
 CHUNK = 200
 #: Rows that one random place in the table stands for; ids are hashes, so neighbours are strangers.
@@ -133,6 +133,13 @@ def _ids_after(after: uuid.UUID, limit: int) -> list[str]:
 
 def _compare(entity_ids: Collection[str]) -> Verified:
     rows = list(EntitySnapshot.objects.filter(pk__in=list(entity_ids)).order_by("user_id", "pk"))
+    result = Verified()
+    for part in within_memory(rows, lambda row: row.observation_count, limit=CHUNK_OBSERVATIONS):
+        result.add(_compare_rows(part))
+    return result
+
+
+def _compare_rows(rows: Collection[EntitySnapshot]) -> Verified:
     histories = histories_of([str(row.pk) for row in rows])
     result = Verified()
     for entity_type in {row.entity_type for row in rows}:

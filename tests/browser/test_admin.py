@@ -97,7 +97,7 @@ def test_an_entity_shows_its_values_beside_their_provenance(
     row.locator("details summary").click()
     expect(row.locator(".se-lost")).to_contain_text("lost:")
     row.locator("td .se-id").first.click()
-    expect(page.locator("h1")).to_contain_text("Observations")
+    expect(page.locator("h1").first).to_contain_text("Observations")
 
 
 def test_fragments_are_filtered_in_the_sheet(
@@ -143,13 +143,13 @@ def test_a_name_is_locked_after_wrong_passwords(
         page.fill("[name=password]", "wrong")
         page.click("#login-form button[type=submit]")
         page.wait_for_load_state()
-    expect(page.locator("h1")).to_have_text("Signing in is locked for a while")
+    expect(page.locator("h1").first).to_have_text("Signing in is locked for a while")
     assert serious_flaws(page) == []
     page.goto(opened.base + "/admin/login/")
     page.fill("[name=username]", login.username)
     page.fill("[name=password]", PASSWORD)
     page.click("#login-form button[type=submit]")
-    expect(page.locator("h1")).to_have_text("Signing in is locked for a while")
+    expect(page.locator("h1").first).to_have_text("Signing in is locked for a while")
     # The browser reports the refusal itself as an error of loading; that one is meant.
     opened.complaints[:] = [said for said in opened.complaints if "429" not in said]
 

@@ -8,10 +8,11 @@ import pytest
 from pytest_django import Settings
 
 from fragments.models import DeadLetter, IngestRun, IngestState
-from fragments.services.records import jsonl_lines
+from fragments.services.ingest import Input, ingest
+from fragments.services.records import IngestOptions, jsonl_lines
 from schemaevo.kernel.models import User
 from snapshots.models import EntitySnapshot, Source
-from tests.factories import make_definition, make_run, make_user, make_version
+from tests.factories import NOON, SHELL, THING, make_definition, make_run, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +51,12 @@ GOOD: dict[str, Any] = {"k": "good", "a": 1}
         (b'{"k":"x","a":"\\ud800"}', "unstorable_json"),
         (b'{"k":"x","a":' + b"[" * 100 + b"]" * 100 + b"}", "unstorable_json"),
         (b'{"k":"x","a":' + b"[" * 99_000 + b"]" * 99_000 + b"}", "unstorable_json"),
-        (b'{"k":"\xff"}', "unstorable_json"),
+        (b'{"k":"\xff"}', "not_utf8"),
+        (b'{"k":"x","k":"x"}', "duplicate_key"),
+        (b'{"k":"x","a":[{"b":1, "b" : 2}]}', "duplicate_key"),
+        (b'{"k":"x","a":{"\\u0062":1,"b":2},"c":"\\":"}', "duplicate_key"),
+        (b'{"k":"x","":1,"":2}', "duplicate_key"),
+        (b'{"k":"x","at":"0000-01-01T00:00:00Z"}', "unreadable_time"),
         (b'{"k":"x"}\x00', "unstorable_json"),
         (b"[]", "not_an_object"),
         (b"null", "not_an_object"),
@@ -95,6 +101,39 @@ def test_a_bad_record_is_a_dead_letter_and_the_rest_is_stored(bad: bytes | str, 
     assert set(EntitySnapshot.objects.values_list("entity_key", flat=True)) == {"good", "2"}
 
 
+def test_a_line_that_is_too_long_is_a_dead_letter_and_the_rest_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fragments.services.records.LINE_MAX_BYTES", 40)
+    long = b'{"k":"long","a":"' + b"x" * 40 + b'"}'
+    # Cut in the middle of white space: what is left would be a whole record.
+    cut = b'{"k":"cut"}' + b" " * 30
+    lines = [b'{"k":"x"}\n', long + b"\n", b'{"k":"y"}' + b" " * 40 + b"\n", cut]
+    run = ingest(
+        source=Input(jsonl_lines(lines), "stream", default_observed_at=NOON),
+        options=IngestOptions(entity_type=THING, key_field="k", user_id=make_user().pk),
+        actor=SHELL,
+    )
+    assert letters(run) == [(2, "line_too_long"), (4, "line_too_long")]
+    assert set(EntitySnapshot.objects.values_list("entity_key", flat=True)) == {"x", "y"}
+
+
+def test_a_record_of_ten_megabytes_is_stored() -> None:
+    owner = make_user()
+    run = make_run(user=owner, records=[{"k": "x", "a": "y" * 10_000_000}])
+    assert run.observation_count == 1
+    values = EntitySnapshot.objects.get().values
+    assert isinstance(values, dict)
+    assert values["a"] == "y" * 10_000_000
+
+
+def test_two_unicode_forms_of_a_users_name_are_one_owner() -> None:
+    records = [{"k": 1, "o": "Jos\u00e9"}, {"k": 1, "o": "Jose\u0301"}, {"k": 1, "o": "Jos\u00e9"}]
+    run = make_run(records=records, user_field="o", create_users=True)
+    assert counts(run) == (3, 3, 0, 0, 0)
+    assert EntitySnapshot.objects.get().observation_count == 3
+
+
 @pytest.mark.parametrize(
     "record",
     [
@@ -106,7 +145,11 @@ def test_a_bad_record_is_a_dead_letter_and_the_rest_is_stored(bad: bytes | str, 
         b'{"k":" spaces ","at":null}',
         b'{"k":-7}',
         b'{"k":7.0}',
-        b'{"k":"x","k":"y","a":1,"a":2}',
+        b'{"k":"x","a":{"k":1},"b":[{"k":1},{"k":2}],"c":"\\"a\\":1","d" : "a:b"}',
+        b'{"k":"x","a":9007199254740993,"b":123456789012345678901234567890,"c":0.1000000000000000055511151231257827}',
+        b'{"k":"x","__proto__":{"__proto__":1},"constructor":1,"":2}',
+        b'{"k":"x","at":"9999-12-31T23:59:59Z"}',
+        b'{"k":"x","at":"0001-01-01T00:00:00Z"}',
     ],
     ids=lambda value: str(value)[:24],
 )

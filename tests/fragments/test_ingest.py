@@ -203,6 +203,33 @@ def test_an_interrupt_ends_the_run_too() -> None:
     assert Observation.objects.count() == 1
 
 
+def test_the_message_of_a_failed_run_quotes_no_values_and_can_be_stored() -> None:
+    def fail(progress: Progress) -> None:
+        raise RuntimeError("bad \0 \udcff text\nCONTEXT: a secret value")
+
+    with pytest.raises(RuntimeError):
+        ingest(
+            source=Input(make_lines(records=[GOOD]), "stream", default_observed_at=NOON),
+            options=IngestOptions(entity_type=THING, key_field="k", user_id=make_user().pk),
+            actor=SHELL,
+            on_progress=fail,
+        )
+    assert IngestRun.objects.get().error == "RuntimeError: bad \\0 \\udcff text"
+
+
+def test_a_batch_holds_no_more_bytes_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "BATCH_MAX_BYTES", 30)
+    told: list[int] = []
+    ingest(
+        source=Input(make_lines(records=[{"k": n} for n in range(10)]), "stream", default_observed_at=NOON),
+        options=IngestOptions(entity_type=THING, key_field="k", user_id=make_user().pk),
+        actor=SHELL,
+        on_progress=lambda progress: told.append(progress.last_line),
+    )
+    assert told == [5, 10]  # six bytes each
+    assert EntitySnapshot.objects.count() == 10
+
+
 def test_reading_is_lazy_one_batch_at_a_time() -> None:
     owner = make_user()
     read: list[int] = []
@@ -290,6 +317,9 @@ def test_only_operators_ingest(role: str | None, may: bool) -> None:
         ({"source": ""}, "invalid_option"),
         ({"source": "x" * 501}, "invalid_option"),
         ({"source": "\udcff"}, "invalid_option"),
+        ({"key_field": "\udcff"}, "invalid_option"),
+        ({"id_field": "a\0"}, "invalid_option"),
+        ({"batch_size": 0}, "invalid_option"),
     ],
 )
 def test_options_that_no_row_can_hold_are_refused_before_anything_is_read(

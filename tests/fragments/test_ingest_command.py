@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db.models import Min
 
+from fragments.management.commands import ingest as command
 from fragments.models import IngestRun, RawFragment
+from fragments.services.files import content_of
+from fragments.services.letters import LetterFile
 from schemaevo.kernel.models import User
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.content import stored_content
@@ -193,10 +197,10 @@ def test_the_dead_letter_file_has_line_reason_and_record(ada: User, tmp_path: Pa
     summary, code = run(file, "--observed-at-field", "at", "--dead-letter", str(letters), "--batch-size", "2")
     assert (summary["rejected"], code) == (3, 0)
     found = [json.loads(line) for line in letters.read_text().splitlines()]
-    assert [(letter["line"], letter["reason"]) for letter in found] == [
-        (3, "unstorable_json"),
-        (4, "missing_key"),
-        (5, "unreadable_time"),
+    assert [(letter["file"], letter["line"], letter["field"], letter["reason"]) for letter in found] == [
+        ("bad.jsonl", 3, None, "not_utf8"),
+        ("bad.jsonl", 4, "k", "missing_key"),
+        ("bad.jsonl", 5, "at", "unreadable_time"),
     ]
     assert found[0]["record"] == '{"k":"\\xff"}'
     assert json.loads(found[1]["record"]) == {"a": 1}
@@ -239,6 +243,9 @@ def test_only_duplicates_are_no_failure(ada: User, file: Path) -> None:
         (("--kind", ""), 2),
         (("--source", ""), 2),
         (("--source", "x" * 501), 2),
+        (("--user", "\udcff"), 2),
+        (("--user-field", "\udcff"), 2),
+        (("--observed-at-field", "\udcff"), 2),
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_read(
@@ -253,6 +260,49 @@ def test_a_file_that_cannot_be_read_is_a_failure(ada: User, path: str) -> None:
     refusal = refused(path)
     assert refusal.returncode == 1
     assert path in str(refusal)
+
+
+def test_a_path_that_can_be_read_only_once_is_refused(ada: User, tmp_path: Path) -> None:
+    """As the shell's <(…) gives it: identified first and read then, it would be empty."""
+    reader, writer = os.pipe()
+    os.write(writer, b'{"k":1}\n')
+    os.close(writer)
+    try:
+        refusal = refused(f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
+    assert refusal.returncode == 2
+    assert "standard input" in str(refusal)
+    assert not IngestRun.objects.exists()
+
+
+def test_a_file_that_changes_while_it_is_read_fails_the_run(
+    ada: User, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hash_and_rewrite(opened: Any) -> Any:
+        content = content_of(opened)
+        make_file(path=file, records=RECORDS[:2])
+        return content
+
+    monkeypatch.setattr(command, "content_of", hash_and_rewrite)
+    assert refused(file).returncode == 1
+    failed = IngestRun.objects.get()
+    assert (failed.state, failed.record_count) == ("failed", 0)
+    assert "changed while it was read" in failed.error
+
+
+def test_sigterm_ends_a_run_as_an_interrupt_does(
+    ada: User, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def get_sigterm(letters: LetterFile, name: str, rejections: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(LetterFile, "write", get_sigterm)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    with pytest.raises(KeyboardInterrupt):
+        run(file, "--dead-letter", os.devnull)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert (IngestRun.objects.get().state, Observation.objects.count()) == ("failed", 3)
 
 
 def test_a_file_whose_name_is_no_text_is_read(ada: User, tmp_path: Path) -> None:
@@ -275,3 +325,15 @@ def test_ids_in_a_field_are_per_user(ada: User, tmp_path: Path) -> None:
     assert (summary["observations"], summary["rejected"]) == (2, 1)
     assert [e.values for e in EntitySnapshot.objects.order_by("user_id")] == [{"a": 1}, {"a": 2}]
     assert set(RawFragment.objects.values_list("fragment_key", flat=True)) == {"id"}
+
+
+@pytest.mark.parametrize(
+    ("form", "data"), [("csv", b'k,a\nx,"1\n"\ny,\n'), ("json", b'[{"k":"x","a":1},\n{"k":"y"}]')]
+)
+def test_a_stream_has_the_format_that_is_named(
+    ada: User, monkeypatch: pytest.MonkeyPatch, form: str, data: bytes
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    summary, code = run("-", "--observed-at", "2024-05-01", "--format", form)
+    assert (summary["observations"], summary["rejected"], code) == (2, 0, 0)
+    assert Source.objects.get().name == "stream"

@@ -38,6 +38,25 @@ def steps(lease: Lease, upto: int) -> None:
             batch.done(1)
 
 
+def trail(job: Job) -> list[str]:
+    """What the audit log says of the job, in order; each event begins in the state in which the last one ended."""
+    events = list(AuditEvent.objects.filter(target_type="job", target_id=str(job.pk)).order_by("id"))
+    state = "pending"
+    for event in events:
+        assert event.before["state"] == state
+        state = event.after["state"]
+    assert state == job.state
+    return [event.action for event in events]
+
+
+def test_every_change_of_state_is_in_the_audit_log(new_kind, settings):
+    settings.SCHEMAEVO_RUN_BUDGET_S = 0
+    job = ask(new_kind(lambda lease: steps(lease, 2)))
+    run(job)
+    run(job)
+    assert trail(job) == ["job.start", "job.rest", "job.start", "job.finish"]
+
+
 def test_a_job_that_ran_is_done_with_its_result(new_kind):
     job = run(ask(new_kind(lambda lease: {"sum": lease.options["a"] + 1}), a=2))
 
@@ -99,6 +118,8 @@ def test_a_failed_job_rests_longer_each_time_and_goes_on_from_its_cursor(new_kin
     assert (job.state, job.attempts) == (JobState.FAILED, 3)
     assert job.error == "ValueError: no luck"
     assert AuditEvent.objects.get(action="job.fail").after == {"state": "failed", "outcome": {"attempts": 3}}
+    assert trail(job) == [*["job.start", "job.retry_later"] * 2, "job.start", "job.fail"]
+    assert "no luck" not in str(list(AuditEvent.objects.values_list("before", "after")))
 
 
 def test_the_rest_between_attempts_is_bounded():

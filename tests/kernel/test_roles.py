@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 ROLES = ("viewer", "operator", "schema_admin")
 MAY = {
     "viewer": set(),
-    "operator": {"snapshots.see_values", "fragments.ingest", "kernel.control_job"},
+    "operator": {"snapshots.see_values", "fragments.ingest", "kernel.control_job", "kernel.switch_pause"},
 }
 MAY["schema_admin"] = MAY["operator"] | {"registry.register_schema", "registry.activate_schema"}
 GUARDED = MAY["schema_admin"]

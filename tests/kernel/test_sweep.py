@@ -78,6 +78,8 @@ def test_the_job_of_a_dead_worker_is_pending_again_and_rung_for(new_kind, bells,
     assert (job.state, job.attempts, job.cursor) == (JobState.PENDING, 1, {"at": 7})
     assert job.lease_token is None
     assert "died" in caplog.text
+    event = AuditEvent.objects.get(action="job.retry_later")
+    assert (event.before["state"], event.after["state"]) == ("running", "pending")
     assert Job.objects.get(pk=alive.pk).state == JobState.RUNNING
 
 
@@ -117,7 +119,7 @@ def test_two_sweepers_at_once_count_one_death(new_kind):
 
 def test_a_flushed_redis_loses_no_work(new_kind, bells):
     made = [jobs.job_request(kind=new_kind()) for _ in range(3)]
-    django_rq.get_connection("interactive").flushall()
+    django_rq.get_connection("interactive").flushdb()
     Job.objects.update(rung_at=seconds_ago(3600))
 
     assert jobs.sweep() == SweepResult(rung=3, expired=0)

@@ -14,6 +14,7 @@ from registry.models import SchemaEpoch, SchemaVersion
 from registry.selectors import version_in_force
 from registry.services.schemas import schema_activate, schema_deactivate, schema_register
 from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.canonical import Unstorable
 from schemaevo.kernel.errors import Denied, DomainError, NotFound
 from schemaevo.kernel.models import AuditEvent, Job, User
 from tests.factories import SHELL, THING, make_definition, make_login, make_user, make_version
@@ -104,6 +105,19 @@ def test_a_global_activation_touches_no_owners_version_and_no_other_type() -> No
     make_version(document=TWO)
     assert in_force() == {(one.pk, "1.0.0"), (None, "1.0.0"), (None, "1.1.0")}
     assert version_in_force(entity_type="other", user_id=None) is not None
+
+
+@pytest.mark.parametrize("text", ["\udcff", "a\0b"])
+def test_a_reason_or_note_that_no_row_can_hold_is_refused(text: str) -> None:
+    version = make_version(document=make_definition(a="number"))
+    for refuse in (
+        lambda: schema_register(entity_type=THING, document={"fields": {}}, actor=SHELL, note=text),
+        lambda: schema_activate(version_id=version.pk, actor=SHELL, without_review=text),
+        lambda: schema_deactivate(entity_type=THING, user_id=None, actor=SHELL, without_review=text),
+    ):
+        with pytest.raises(Unstorable):
+            refuse()
+    assert version_in_force(entity_type=THING, user_id=None) == version
 
 
 def test_a_second_global_activation_needs_a_trusted_actor_with_a_reason() -> None:

@@ -80,7 +80,7 @@ def test_data_survives_a_stop_and_a_start(home: Path) -> None:
     assert embedded.are_running(servers)
 
     embedded.stop_servers(servers)
-    assert embedded.read_servers(home) is None
+    assert not embedded.are_running(embedded.servers_of(home))
     assert servers.layout is not None
     assert processes.residents(servers.layout.postgres) == []
     assert processes.residents(servers.layout.valkey) == []
@@ -130,7 +130,7 @@ def test_a_pid_file_that_names_a_stranger_is_no_obstacle(home: Path) -> None:
     # As after a restart of the machine, when the number belongs to somebody else.
     pid_file.write_text("\n".join([str(os.getpid()), *left.splitlines()[1:]]) + "\n")
     os.chown(pid_file, *((s := servers.layout.postgres.stat()).st_uid, s.st_gid))
-    assert embedded.read_servers(home) is None
+    assert not embedded.are_running(embedded.servers_of(home))
 
     embedded.stop_servers(servers)
     embedded.start_servers(home)
@@ -143,7 +143,7 @@ def test_servers_whose_sockets_were_removed_can_be_reached_again(home: Path) -> 
     assert servers.layout is not None
     for socket in servers.layout.sockets.iterdir():
         socket.unlink()
-    assert embedded.read_servers(home) is None
+    assert not embedded.are_running(embedded.servers_of(home))
 
     embedded.start_servers(home)
     assert remembers(servers)
@@ -350,7 +350,7 @@ def test_what_a_killed_test_session_left_is_removed_by_the_next(places: Path) ->
     # A session that runs is left alone by its neighbour.
     with embedded.throwaway_servers(parent) as servers:
         assert servers.home != left
-        assert embedded.read_servers(left) is not None
+        assert embedded.are_running(embedded.servers_of(left))
     assert not servers.home.exists()
 
     session.kill()

@@ -24,15 +24,26 @@ def listener() -> socket.socket:
 def test_a_busy_port_that_was_asked_for_is_named(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     with listener, pytest.raises(supervision.PortBusy, match=f"port {port} is in use"):
-        supervision.choose_port(port)
-    assert supervision.choose_port(port) == port
+        supervision.hold_port(port)
+    with supervision.hold_port(port) as held:
+        assert held.getsockname()[1] == port
 
 
 def test_a_busy_usual_port_is_avoided(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
     port = listener.getsockname()[1]
     monkeypatch.setattr(supervision, "FIRST_PORT", port)
-    with listener:
-        assert port < supervision.choose_port(None) < port + supervision.PORTS_TRIED
+    with listener, supervision.hold_port(None) as held:
+        assert port < held.getsockname()[1] < port + supervision.PORTS_TRIED
+
+
+def test_two_clones_that_start_at_the_same_time_never_choose_one_port() -> None:
+    with supervision.hold_port(None) as first, supervision.hold_port(None) as second:
+        assert first.getsockname() != second.getsockname()
+        port = first.getsockname()[1]
+        with pytest.raises(supervision.PortBusy, match=f"port {port} is in use"):
+            supervision.hold_port(port)
+    # Given back, it is free for the web server at once.
+    supervision.hold_port(port).close()
 
 
 def test_what_an_earlier_run_left_is_found_by_its_mark_and_ended(tmp_path: Path) -> None:
@@ -101,8 +112,10 @@ def test_supervisord_restarts_a_killed_child_and_stops_them_all(tmp_path: Path) 
         ]
 
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with supervision.hold_port(None) as held:
+        port = held.getsockname()[1]
     # A state directory of its own, with a name that supervisord's configuration could not hold.
-    supervised = supervision.start(home, project, supervision.choose_port(None), environment)
+    supervised = supervision.start(home, project, port, environment)
     try:
         log = supervision.log_directory(home) / "worker.log"
         assert wait_until(lambda: log.exists() and log.read_text() == "work\n", 30)

@@ -216,6 +216,18 @@ def test_a_long_history_waits_for_the_job_and_loses_nothing(settings: Settings) 
     assert make_snapshot(user=_owner_of(news)).observation_count == 8
 
 
+def test_what_waits_is_left_to_the_job_however_little_is_new(settings: Settings) -> None:
+    """What was stored while it waited is not counted in its row, so its length is not known."""
+    settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX = 5
+    news = _history(8)
+    make_recorded(observations=news[:4])
+    make_version(document=make_definition(b="number"))
+    make_recorded(observations=news[4:7])
+    assert make_snapshot(user=_owner_of(news)).observation_count == 4
+    make_recorded(observations=news[7:])
+    assert make_snapshot(user=_owner_of(news)).reduction_hash == ""
+
+
 def test_exactly_at_the_bound_it_is_done_inline(settings: Settings) -> None:
     settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX = 5
     news = _history(5)

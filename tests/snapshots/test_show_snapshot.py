@@ -160,6 +160,9 @@ def test_another_users_entity_of_the_same_key_is_not_touched_or_shown(ada: User)
         ("other", "k", "--user", "ada"),
         ("thing", "k", "--user", "nobody"),
         ("thing", "k", "--user", "stranger"),
+        ("thing", "\udcff", "--user", "ada"),
+        ("\udcff", "k", "--user", "ada"),
+        ("thing", "k", "--user", "\udcff"),
     ],
 )
 def test_what_is_not_there_is_wrong_usage(ada: User, arguments: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import Denied
 from schemaevo.kernel.jobs import job_request, run_job
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
+from snapshots.domain.observed import Observed
 from snapshots.jobs import VERIFY
 from snapshots.models import EntitySnapshot
+from snapshots.services import verify as services
+from snapshots.services.merging import histories_of
 from snapshots.services.verify import (
     Divergence,
     snapshot_ids_all,
@@ -100,6 +104,19 @@ def test_every_tampered_column_is_found_and_named(owner: User, assignment: str, 
     assert code == 1
     assert (answer["checked"], answer["divergent"], answer["repaired"]) == (3, 1, 0)
     assert answer["examples"] == [{"entity": identity, "entity_type": "thing", "columns": [column]}]
+
+
+def test_long_histories_are_compared_a_few_at_a_time(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def histories(entity_ids: Collection[str]) -> dict[str, list[Observed]]:
+        read.append(len(entity_ids))
+        return histories_of(entity_ids)
+
+    monkeypatch.setattr(services, "CHUNK_OBSERVATIONS", 1)
+    monkeypatch.setattr(services, "histories_of", histories)
+    assert run("--all")[0]["checked"] == 3
+    assert read == [1, 1, 1]
 
 
 def test_divergence_is_never_repaired_silently(owner: User) -> None:

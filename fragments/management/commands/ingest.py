@@ -1,19 +1,30 @@
 """ingest PATH|- --entity-type T (--user U | --user-field F [--create-users]) --key-field K …"""
 
-import json
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
-from fragments.services.ingest import Input, Progress, default_time_of, file_hash, ingest, with_batch_size
-from fragments.services.records import IngestOptions, jsonl_lines
+from fragments.services.dry_run import Foreseen, ingest_foresee
+from fragments.services.files import (
+    content_of,
+    file_lines,
+    file_pieces,
+    stream_lines,
+    stream_pieces,
+)
+from fragments.services.formats import Format, format_of, read_records
+from fragments.services.ingest import Input, Progress, default_time_of, ingest, with_batch_size
+from fragments.services.letters import LetterFile
+from fragments.services.records import IngestOptions
 from registry.domain.times import parse_time
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject, exact_number
@@ -23,15 +34,15 @@ from schemaevo.kernel.owners import user_by_name
 
 class Command(ServiceCommand):
     help = (
-        "Stores the records of a JSON Lines file or stream: what their schema declares as observations, the rest "
-        "as fragments. What cannot be stored becomes a dead letter with its reason. Running it again stores only "
-        "what is missing."
+        "Stores the records of a file or stream (JSON Lines, CSV or JSON): what their schema declares as "
+        "observations, the rest as fragments. What cannot be stored becomes a dead letter with its reason. "
+        "Running it again stores only what is missing."
     )
 
-    usage_codes = frozenset({"invalid_entity_type", "invalid_option"})
+    usage_codes = frozenset({"invalid_entity_type", "invalid_option", "invalid_header"})
 
     def add_options(self, parser: CommandParser) -> None:
-        parser.add_argument("path", help="a JSON Lines file, or - for standard input")
+        parser.add_argument("path", help="a file, or - for standard input")
         parser.add_argument("--entity-type", required=True, metavar="T", help="what the records are")
         owner = parser.add_mutually_exclusive_group(required=True)
         owner.add_argument("--user", metavar="U", help="owner of all records (id, e-mail or username)")
@@ -46,12 +57,20 @@ class Command(ServiceCommand):
         parser.add_argument("--source", metavar="S", help="where they come from (default: this file)")
         parser.add_argument("--priority", type=int, default=100, metavar="N", help="trust (default 100)")
         parser.add_argument("--kind", metavar="K", help="sort of write: sensor, human, import, sync, …")
+        parser.add_argument(
+            "--format",
+            choices=[form.value for form in Format],
+            help="how the records are written down (default: by the file's suffix, else jsonl)",
+        )
         parser.add_argument("--batch-size", type=int, metavar="N", help="records per transaction")
+        parser.add_argument("--dry-run", action="store_true", help="only tell what would be stored, by field")
         parser.add_argument("--dead-letter", metavar="PATH", help="also write refused records to this file")
 
     def run(self, **options: Any) -> JsonObject:
         if options["create_users"] and not options["user_field"]:
             raise CommandError("--create-users goes with --user-field.", returncode=EXIT_USAGE)
+        if options["dry_run"] and options["dead_letter"]:
+            raise CommandError("--dry-run writes nothing, not even --dead-letter.", returncode=EXIT_USAGE)
         wanted = with_batch_size(
             IngestOptions(
                 entity_type=options["entity_type"],
@@ -68,13 +87,20 @@ class Command(ServiceCommand):
         )
         began = time.monotonic()
         with ExitStack() as opened:
-            letters = _dead_letter_file(opened, options["dead_letter"])
-            bar, source = self._open(opened, options)
+            opened.enter_context(_sigterm_interrupts())
+            letters = _letter_file(opened, options["dead_letter"])
+            bar, source = self._open(opened, wanted, options)
 
             def on_progress(progress: Progress) -> None:
                 bar.set_postfix(rejected=progress.counts.rejected, refresh=False)
-                _write_letters(letters, progress)
+                if letters is not None:
+                    letters.write(source.name, progress.rejections)
 
+            if options["dry_run"]:
+                foreseen = ingest_foresee(
+                    source=source, options=wanted, actor=Actor.shell(), on_progress=on_progress
+                )
+                return self._foreseen(foreseen, time.monotonic() - began)
             run = ingest(source=source, options=wanted, actor=Actor.shell(), on_progress=on_progress)
         seconds = time.monotonic() - began
         summary: JsonObject = {
@@ -93,13 +119,39 @@ class Command(ServiceCommand):
         )
         return summary
 
+    def _foreseen(self, foreseen: Foreseen, seconds: float) -> JsonObject:
+        counts = foreseen.counts
+        self.say(
+            f"Nothing was written. Of {counts.records} records would be: {counts.observations} observations, "
+            f"{counts.duplicates} duplicates, {counts.rejected} rejected; {counts.fragments} fragments."
+        )
+        for name, reasons in sorted(foreseen.by_field.items()):
+            self.say(
+                f"  {name}: " + ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+            )
+        for code, count in sorted(foreseen.by_code.items()):
+            self.say(f"  rejected, {code}: {count}")
+        return {
+            "run": None,
+            "records": counts.records,
+            "observations": counts.observations,
+            "duplicates": counts.duplicates,
+            "fragments": counts.fragments,
+            "rejected": counts.rejected,
+            "by_field": {name: dict(reasons) for name, reasons in foreseen.by_field.items()},
+            "by_code": dict(foreseen.by_code),
+            "seconds": exact_number(f"{seconds:.3f}"),
+            "per_second": round(counts.records / seconds) if seconds else 0,
+        }
+
     def exit_code(self, result: JsonObject) -> int:
         """1 only if there were records and none could be read."""
         return EXIT_FAILED if result["records"] and result["records"] == result["rejected"] else 0
 
-    def _open(self, opened: ExitStack, options: dict[str, Any]) -> tuple[Any, Input]:
+    def _open(self, opened: ExitStack, wanted: IngestOptions, options: dict[str, Any]) -> tuple[Any, Input]:
         observed_at = _time(options["observed_at"])
         path = options["path"]
+        form = Format(options["format"]) if options["format"] else format_of(path)
         is_quiet = not sys.stderr.isatty()
         if path == "-":
             if observed_at is None and not options["observed_at_field"]:
@@ -108,31 +160,56 @@ class Command(ServiceCommand):
                     returncode=EXIT_USAGE,
                 )
             bar = opened.enter_context(tqdm(unit="B", unit_scale=True, disable=is_quiet, leave=False))
-            stream = _counted(sys.stdin.buffer, bar)
-            return bar, Input(jsonl_lines(stream), "stream", "", options["source"], observed_at)
+            stdin = sys.stdin.buffer
+            stream = _counted(stream_lines(stdin) if form.has_lines else stream_pieces(stdin), bar)
+            records = read_records(stream, form, wanted.named_fields)
+            return bar, Input(records, "stream", "", options["source"], observed_at)
         try:
-            content_hash = file_hash(path)
             file = opened.enter_context(open(path, "rb"))  # noqa: SIM115  the stack closes it
+            if not file.seekable():
+                raise CommandError(
+                    f"{path} is a stream and can be read only once; feed it to standard input, with - as the path.",
+                    returncode=EXIT_USAGE,
+                )
+            modified_at = datetime.fromtimestamp(int(os.fstat(file.fileno()).st_mtime), UTC)
+            content = content_of(file)
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}", returncode=EXIT_FAILED) from error
-        status = os.fstat(file.fileno())
         if observed_at is None:
             observed_at = default_time_of(
-                content_hash=content_hash,
-                entity_type=options["entity_type"],
-                modified_at=datetime.fromtimestamp(int(status.st_mtime), UTC),
+                content_hash=content.sha256, entity_type=options["entity_type"], modified_at=modified_at
             )
         # A file's name may be bytes that are no text; they are kept readable.
         name = os.fsencode(os.path.basename(path)).decode(errors="backslashreplace")
         bar = opened.enter_context(
-            tqdm(total=status.st_size, unit="B", unit_scale=True, disable=is_quiet, leave=False, desc=name)
+            tqdm(total=content.size, unit="B", unit_scale=True, disable=is_quiet, leave=False, desc=name)
         )
-        lines = jsonl_lines(_counted(file, bar))
-        return bar, Input(lines, name, content_hash, options["source"], observed_at)
+        pieces = _counted(file_lines(file, content) if form.has_lines else file_pieces(file, content), bar)
+        records = read_records(pieces, form, wanted.named_fields)
+        return bar, Input(records, name, content.sha256, options["source"], observed_at)
 
 
-def _counted(file: IO[bytes], bar: Any) -> Iterator[bytes]:
-    for line in file:
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does, so that the run is not shown as running for ever.
+
+    Only where nobody else deals with the signal.
+    """
+    is_free = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_free:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_free:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _counted(lines: Iterable[bytes], bar: Any) -> Iterator[bytes]:
+    for line in lines:
         bar.update(len(line))
         yield line
 
@@ -146,24 +223,10 @@ def _time(text: str | None) -> datetime | None:
         raise CommandError(f"--observed-at: {text!r} is {error}.", returncode=EXIT_USAGE) from error
 
 
-def _dead_letter_file(opened: ExitStack, path: str | None) -> IO[str] | None:
+def _letter_file(opened: ExitStack, path: str | None) -> LetterFile | None:
     if path is None:
         return None
     try:
-        return opened.enter_context(open(path, "a", encoding="utf-8"))
+        return opened.enter_context(LetterFile(path))
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}", returncode=EXIT_USAGE) from error
-
-
-def _write_letters(letters: IO[str] | None, progress: Progress) -> None:
-    if letters is None:
-        return
-    for rejection in progress.rejections:
-        letter = {
-            "line": rejection.line.line_number,
-            "reason": rejection.code,
-            "message": rejection.message,
-            "record": rejection.line.raw.decode(errors="backslashreplace"),
-        }
-        letters.write(json.dumps(letter, ensure_ascii=False) + "\n")
-    letters.flush()

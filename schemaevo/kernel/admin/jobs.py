@@ -1,19 +1,27 @@
 """Pages of jobs: the background work that is owed, runs, is done or went wrong."""
 
+import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from schemaevo.kernel.models import Job, JobQueue, JobState
+from schemaevo.kernel.errors import Denied, DomainError
+from schemaevo.kernel.job_control import MAY_CONTROL, job_cancel, job_pause, job_resume, job_retry
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, hidden, json_block, moment
 from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
-from schemaevo.kernel.pages.rights import may_see_values
+from schemaevo.kernel.pages.rights import actor_of, may_see_values
 
 JOB_TONES = {
     JobState.PENDING: "plain",
@@ -24,6 +32,29 @@ JOB_TONES = {
     JobState.FAILED: "bad",
     JobState.CANCELLED: "plain",
 }
+
+
+VERBS: dict[str, Callable[..., Job]] = {
+    "retry": job_retry,
+    "resume": job_resume,
+    "pause": job_pause,
+    "cancel": job_cancel,
+}
+VERB_LABELS = {"retry": _("Retry now"), "resume": _("Resume"), "pause": _("Pause"), "cancel": _("Cancel")}
+
+
+def verbs_for(job: Job) -> list[str]:
+    """What can sensibly be done with the job now. The services decide for themselves."""
+    state = JobState(job.state)
+    fits = {
+        # A pending job with attempts behind it rests before the next one.
+        "retry": state in {JobState.FAILED, JobState.CANCELLED}
+        or (state == JobState.PENDING and job.attempts),
+        "resume": state == JobState.PAUSED,
+        "pause": state in {JobState.PENDING, JobState.RUNNING},
+        "cancel": state in LIVE_JOB_STATES,
+    }
+    return [verb for verb in VERBS if fits[verb]]
 
 
 class JobStateFilter(ChoiceFilter):
@@ -61,6 +92,51 @@ class JobAdmin(KeysetAdmin):
         (_("When"), {"fields": (("asked", "not_before_at"), ("started", "finished"), ("rung", "lease"))}),
         (_("What came of it"), {"fields": ("shown_options", "shown_result", "shown_error")}),
     )
+    change_form_outer_after_template = "admin/kernel/job/control.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The verbs, POST only, before the addresses of the rows."""
+        return [
+            *(
+                path(
+                    f"<uuid:job_id>/{verb}/",
+                    self.admin_site.admin_view(partial(self.control_view, verb=verb)),
+                    name=f"kernel_job_{verb}",
+                )
+                for verb in VERBS
+            ),
+            *super().get_urls(),
+        ]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        extra = dict(extra_context or {})
+        job = self.get_object(request, object_id)
+        if job is not None and request.user.has_perm(MAY_CONTROL):
+            extra["verbs"] = [
+                (reverse(f"admin:kernel_job_{verb}", args=[job.pk]), VERB_LABELS[verb])
+                for verb in verbs_for(job)
+            ]
+        return super().change_view(request, object_id, form_url, extra)
+
+    def control_view(self, request: HttpRequest, job_id: uuid.UUID, *, verb: str) -> HttpResponse:
+        """The job is paused, resumed, cancelled or retried, or a message says why not. POST only."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        try:
+            job = VERBS[verb](job_id=job_id, actor=actor_of(request))
+        except Denied as error:
+            raise PermissionDenied from error
+        except DomainError as error:
+            messages.error(request, error.message)
+        else:
+            messages.success(request, _now("The job is now %(state)s.") % {"state": job.get_state_display()})
+        return HttpResponseRedirect(reverse("admin:kernel_job_change", args=[job_id]))
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json
+from schemaevo.kernel.logins import password_watched
 from schemaevo.kernel.models import User
 from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.display import NOTHING, badge, code, moment
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         UserChangeForm as _UserChangeForm,
     )
 
+    AuditedBase = StoreAdmin
     BaseGroupAdmin = _GroupAdmin
     BaseUserAdmin = _UserAdmin[User]
     UserCreationForm = AdminUserCreationForm[User]
@@ -38,11 +40,43 @@ else:
     from django.contrib.auth.admin import GroupAdmin, UserAdmin
     from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+    AuditedBase = object
+
     class BaseGroupAdmin(GroupAdmin, StoreAdmin):
         """Django's page of a group, in the looks of the others."""
 
     class BaseUserAdmin(UserAdmin, StoreAdmin):
         """Django's page of a user, in the looks of the others."""
+
+
+class Audited(AuditedBase):
+    """Pages whose changes are in the audit log: who may sign in, and who may do what."""
+
+    noun: ClassVar[str]
+
+    def state_of(self, row: Any) -> Json:
+        """What the audit log keeps of a row. Never a password."""
+        raise NotImplementedError
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        # Read before the form writes anything; the relations are still those of the database.
+        form.state_before = self.state_of(self.model.objects.get(pk=form.instance.pk)) if change else None
+        return super().save_form(request, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """The audit row is written with the change itself, in its transaction."""
+        super().save_related(request, form, formsets, change)
+        # Not the form's row: it may have prefetched what was there before.
+        after = self.state_of(self.model.objects.get(pk=form.instance.pk))
+        if after != form.state_before:
+            audit_record(
+                actor=actor_of(request),
+                action=f"{self.noun}.{'change' if change else 'create'}",
+                target_type=self.noun,
+                target_id=form.instance.pk,
+                before=form.state_before,
+                after=after,
+            )
 
 
 class SuperuserOnly:
@@ -104,9 +138,10 @@ class LoginCreationForm(UserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(SuperuserOnly, BaseUserAdmin):
+class UserAdmin(SuperuserOnly, Audited, BaseUserAdmin):
     """Owners of records and logins of people: one table, told apart at a glance."""
 
+    noun = "user"
     form = UserChangeForm
     add_form = LoginCreationForm
     change_password_form = AdminPasswordChangeForm
@@ -150,24 +185,21 @@ class UserAdmin(SuperuserOnly, BaseUserAdmin):
         user = self.get_object(request, id)
         if user is not None and not user.is_staff:
             raise PermissionDenied
-        return super().user_change_password(request, id, form_url)
+        if user is None or request.method != "POST":
+            return super().user_change_password(request, id, form_url)
+        with password_watched(user=user, actor=actor_of(request)):
+            return super().user_change_password(request, id, form_url)
 
-    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
-        # Read before the form writes anything; the relations are still those of the database.
-        form.state_before = _state_of(User.objects.get(pk=form.instance.pk)) if change else None
-        return super().save_form(request, form, change)
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Who may do what is in the audit log, with the change itself, in its transaction."""
-        super().save_related(request, form, formsets, change)
-        audit_record(
-            actor=actor_of(request),
-            action="user.change" if change else "user.create",
-            target_type="user",
-            target_id=form.instance.pk,
-            before=form.state_before,
-            after=_state_of(form.instance),
-        )
+    def state_of(self, row: User) -> Json:
+        return {
+            "username": row.username,
+            "email": row.email,
+            "time_zone": row.time_zone,
+            "is_active": row.is_active,
+            "is_staff": row.is_staff,
+            "is_superuser": row.is_superuser,
+            "roles": list(row.groups.order_by("name").values_list("name", flat=True)),
+        }
 
     @admin.display(description=_("user name"))
     def name(self, user: User) -> str:
@@ -197,24 +229,23 @@ class UserAdmin(SuperuserOnly, BaseUserAdmin):
         return moment(user.date_joined)
 
 
-def _state_of(user: User) -> Json:
-    return {
-        "username": user.username,
-        "email": user.email,
-        "is_active": user.is_active,
-        "is_staff": user.is_staff,
-        "is_superuser": user.is_superuser,
-        "roles": list(user.groups.order_by("name").values_list("name", flat=True)),
-    }
+def own_password_view(request: HttpRequest) -> HttpResponse:
+    """The page on which a login changes its own password, with its trace in the audit log."""
+    actor = actor_of(request)
+    if request.method != "POST" or actor.user is None:
+        return admin.site.password_change(request)
+    with password_watched(user=actor.user, actor=actor):
+        return admin.site.password_change(request)
 
 
 admin.site.unregister(Group)
 
 
 @admin.register(Group)
-class RoleAdmin(SuperuserOnly, BaseGroupAdmin):
+class RoleAdmin(SuperuserOnly, Audited, BaseGroupAdmin):
     """What each role may do. The roles themselves are made by a migration; more can be added."""
 
+    noun = "role"
     list_display = ("name", "may")
     list_filter = ()
     search_fields = ("name",)
@@ -223,6 +254,11 @@ class RoleAdmin(SuperuserOnly, BaseGroupAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).prefetch_related("permissions")
+
+    def state_of(self, row: Group) -> Json:
+        granted = row.permissions.order_by("content_type__app_label", "codename")
+        listed = granted.values_list("content_type__app_label", "codename")
+        return {"name": row.name, "permissions": [f"{app}.{codename}" for app, codename in listed]}
 
     @admin.display(description=_("permissions"))
     def may(self, role: Group) -> SafeString:

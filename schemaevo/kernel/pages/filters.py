@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Q, QuerySet
@@ -90,7 +90,10 @@ class TimeFilter(ExactFilter):
             if day is None:
                 raise ValueError(text)
             moment = datetime(day.year, day.month, day.day)  # noqa: DTZ001  made aware below
-        return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+        try:
+            return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).astimezone(UTC)
+        except OverflowError:  # the first and the last day there are, in a zone far from UTC
+            raise ValueError(text) from None
 
     def narrowed(self, queryset: QuerySet[Any], value: datetime) -> QuerySet[Any]:
         return queryset.filter(**{f"{self.column}__{self.lookup}": value})
@@ -107,7 +110,13 @@ class ChoiceFilter(PickFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         chosen = self.value()
-        return queryset.filter(**{self.column: chosen}) if chosen else queryset
+        if not chosen:
+            return queryset
+        return (
+            queryset.filter(**{self.column: chosen})
+            if chosen in self.choices_from.values
+            else queryset.none()
+        )
 
 
 class OwnerFilter(ExactFilter):

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.pages import display
+from schemaevo.kernel.pause import MAY_SWITCH, pause_now
 
 register = template.Library()
 
@@ -51,3 +52,16 @@ def site_page(context: template.RequestContext, template_name: str) -> SafeStrin
     around: dict[str, Any] = admin.site.each_context(request)
     page = render_to_string(template_name, around, request)
     return mark_safe(page)  # noqa: S308  it was rendered by a template
+
+
+@register.inclusion_tag("admin/kernel/pause_banner.html", takes_context=True)
+def pause_banner(context: template.RequestContext) -> dict[str, Any]:
+    """That everything is paused, with the way out for those who may take it; nothing while it is not."""
+    user = context["request"].user
+    if not user.is_authenticated:
+        return {}
+    return {
+        "pause": pause_now(),
+        "may_resume": user.has_perm(MAY_SWITCH),
+        "csrf_token": context.get("csrf_token"),
+    }

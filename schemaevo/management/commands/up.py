@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from argparse import ArgumentParser
@@ -31,9 +31,11 @@ from django.db import OperationalError, connection, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 
-from schemaevo import embedded, supervision
+from schemaevo import backups, embedded, supervision
 from schemaevo.embedded.processes import wait_until
+from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.locks import LockSpace, hold
+from schemaevo.kernel.pause import pause_now
 
 LOOK_AFTER_SERVERS_S = 2
 RESET_ADMIN = ".venv/bin/python manage.py reset_admin"
@@ -86,44 +88,43 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, help="where the web pages are served (else 8000 or the next)")
         parser.add_argument("--no-demo", action="store_true", help="load no demo data on the first start")
         parser.add_argument(
+            "--no-backup", action="store_true", help="make no backup before the database is migrated"
+        )
+        parser.add_argument(
             "--since", type=float, default=None, help="when the start began, in seconds since 1970"
         )
 
     def handle(
-        self, *args: Any, port: int | None, no_demo: bool, since: float | None, **options: Any
+        self,
+        *args: Any,
+        port: int | None,
+        no_demo: bool,
+        no_backup: bool,
+        since: float | None,
+        **options: Any,
     ) -> None:
         began = time.time() if since is None else since
         home = embedded.state_home()
         # Makes the state directory too, with its modes.
         embedded.secret_key(home)
-        with self._only_one(home) as note:
-            signals = StopSignals()
-            try:
-                asked = port if port is not None else settings.SCHEMAEVO_PORT or None
-                self._run(home, signals, note, asked, no_demo=no_demo, began=began)
-            except supervision.PortBusy as error:
-                raise CommandError(str(error)) from error
-            except embedded.ServersFailed as error:
-                raise CommandError(str(error)) from error
-            except (OperationalError, psycopg.OperationalError) as error:
-                raise CommandError(f"the database: {error}") from error
-            except redis.ConnectionError as error:
-                raise CommandError(f"Redis: {error}") from error
-            except KeyboardInterrupt:
-                self._say("Stopped.")
-
-    @contextlib.contextmanager
-    def _only_one(self, home: Path) -> Iterator[TextIO]:
-        """One `up` for a home: the second says which the first is. The lock goes with the process."""
-        with (home / "up.lock").open("a+") as note:
-            try:
-                fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                note.seek(0)
-                raise CommandError(
-                    f"schemaevo runs here already: {note.read().strip() or 'just starting'}"
-                ) from None
-            yield note
+        try:
+            with supervision.only_one(home) as note:
+                signals = StopSignals()
+                try:
+                    asked = port if port is not None else settings.SCHEMAEVO_PORT or None
+                    self._run(home, signals, note, asked, no_demo=no_demo, no_backup=no_backup, began=began)
+                except supervision.PortBusy as error:
+                    raise CommandError(str(error)) from error
+                except (embedded.ServersFailed, DomainError) as error:
+                    raise CommandError(str(error)) from error
+                except (OperationalError, psycopg.OperationalError) as error:
+                    raise CommandError(f"the database: {error}") from error
+                except redis.ConnectionError as error:
+                    raise CommandError(f"Redis: {error}") from error
+                except KeyboardInterrupt:
+                    self._say("Stopped.")
+        except supervision.RunsAlready as error:
+            raise CommandError(f"schemaevo runs here already: {error}") from None
 
     def _run(
         self,
@@ -133,33 +134,40 @@ class Command(BaseCommand):
         asked_port: int | None,
         *,
         no_demo: bool,
+        no_backup: bool,
         began: float,
     ) -> None:
         servers = embedded.servers_of(home)
         supervised: supervision.Supervised | None = None
-        _note(note, f"process {os.getpid()}, still starting")
+        held: socket.socket | None = None
+        supervision.say_what_runs(note, f"process {os.getpid()}, still starting")
         try:
             with signals.held_off():
                 left = supervision.end_leftovers(home)
                 if left:
                     self._say(f"Ended {len(left)} processes that an earlier run had left.")
-                port = supervision.choose_port(asked_port)
+                held = supervision.hold_port(asked_port)
+                port = held.getsockname()[1]
                 if asked_port is None and port != supervision.FIRST_PORT:
                     self._say(f"Port {supervision.FIRST_PORT} is in use; taking {port}.")
-                self._say("Starting PostgreSQL and Valkey ...")
+                if servers.embedded_names:
+                    self._say(f"Starting {' and '.join(servers.embedded_names)} ...")
                 embedded.start_servers(home)
             address = f"http://127.0.0.1:{port}/"
-            _note(note, f"{address} (process {os.getpid()})")
-            self._prepare(home, no_demo=no_demo)
+            supervision.say_what_runs(note, f"{address} (process {os.getpid()})")
+            self._prepare(home, no_demo=no_demo, no_backup=no_backup)
             login = self._first_login()
             connections.close_all()
             with signals.held_off():
+                held.close()  # as late as can be: gunicorn binds it next
                 supervised = supervision.start(home, settings.BASE_DIR, port, self._environment(servers))
             self._wait_for_web(home, supervised, port)
             self._say_ready(servers, address, login, began)
             supervised = self._look_after(servers, supervised, signals, port)
         finally:
             signals.ignore()
+            if held is not None:
+                held.close()
             # The terminal may be gone; that must not keep anything from being stopped.
             connections.close_all()
             self._say("Stopping ...")
@@ -168,7 +176,7 @@ class Command(BaseCommand):
             # Also where only one of them could be started.
             embedded.stop_servers(servers)
 
-    def _prepare(self, home: Path, *, no_demo: bool) -> None:
+    def _prepare(self, home: Path, *, no_demo: bool, no_backup: bool) -> None:
         """The database is migrated, static files are collected and, on the first start, the demo is loaded.
 
         What a first start has still to do is noted in the home before it begins, so that one that was killed
@@ -184,12 +192,18 @@ class Command(BaseCommand):
                 pending.touch()
             executor = MigrationExecutor(connection)
             if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                if not no_backup and backups.database_holds_data():
+                    self._say("Backing up the database before it is migrated ...")
+                    self._say(f"  {backups.backup_before_migration(home).path}")
                 self._say("Preparing the database ...")
                 # In a thread, because the lock lives in this connection's transaction.
                 with ThreadPoolExecutor(1) as pool:
                     pool.submit(_migrate).result()
         self._collect_static(home)
         if pending.exists():
+            if not no_demo and pause_now() is not None:
+                self._say("Everything is paused: the demo data waits for a start after `resume`.")
+                return
             if not no_demo:
                 self._say("Loading the demo data (only this once) ...")
                 call_command("load_demo", stdout=self.stdout, stderr=self.stderr)
@@ -252,8 +266,9 @@ class Command(BaseCommand):
             try:
                 supervised.process.wait(LOOK_AFTER_SERVERS_S)
             except subprocess.TimeoutExpired:
-                if not embedded.are_running(servers):
-                    self._say("A server died; starting it again on the data it left.")
+                dead = embedded.dead_servers(servers)
+                if dead:
+                    self._say(f"{' and '.join(dead)} died; starting again on the data left.")
                     with signals.held_off():
                         embedded.start_servers(servers.home)
                 continue
@@ -279,14 +294,6 @@ def _migrate() -> None:
         call_command("migrate", interactive=False, verbosity=0)
     finally:
         connections.close_all()
-
-
-def _note(file: TextIO, text: str) -> None:
-    """Write what a second `up` will say about this one."""
-    file.seek(0)
-    file.truncate()
-    file.write(text)
-    file.flush()
 
 
 def _answers(port: int) -> bool:
