@@ -70,9 +70,7 @@ def is_running(layout: Layout) -> bool:
 def start(layout: Layout, *, fsync: bool) -> None:
     """Make the server run, with the application's role and database in it."""
     user = server_user(layout.postgres)
-    if is_running(layout):
-        _wait_for_connection(layout)
-    else:
+    if not (is_running(layout) and _has_joined(layout)):
         stop(layout)  # it runs, but its socket was removed: nobody can reach it until it starts again
         programs = postgres_programs(layout.postgres, layout.data / "bin", user)
         _prepare_log(layout, user)
@@ -164,20 +162,20 @@ def _clear_stale_locks(layout: Layout) -> None:
             lock.unlink(missing_ok=True)
 
 
-def _wait_for_connection(layout: Layout) -> None:
-    """It runs, but may still be recovering, or stopping after another process asked it to."""
+def _has_joined(layout: Layout) -> bool:
+    """Whether a server that runs answers in the end. It may be recovering; or it is stopping, or was killed a moment
+    ago: then it does not, and can be started once it is gone."""
 
     def answers() -> bool:
         try:
             connect_as_superuser(layout).close()
         except psycopg.OperationalError:
-            if _postmaster(layout) is None:
-                raise ServersFailed("PostgreSQL stopped while it was being joined; start again") from None
             return False
         return True
 
-    if not wait_until(answers, START_TIMEOUT_S):
+    if not wait_until(lambda: _postmaster(layout) is None or answers(), START_TIMEOUT_S):
         raise ServersFailed(f"PostgreSQL in {layout.postgres} runs but does not answer")
+    return _postmaster(layout) is not None
 
 
 def _make_role_and_database(layout: Layout, *, may_create_databases: bool) -> None:

@@ -30,6 +30,8 @@ NEEDED = {
 def run(*arguments: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
     """A process of an installation with production's settings on the servers of the tests."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("SCHEMAEVO_")}
+    # What the browser's driver asks for in the tests' own process is a fault in a deployment.
+    environment.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
     environment |= NEEDED
     environment["DJANGO_SETTINGS_MODULE"] = "schemaevo.settings"
     for name, text in changes.items():

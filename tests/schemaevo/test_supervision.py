@@ -63,7 +63,8 @@ def test_what_an_earlier_run_left_is_found_by_its_mark_and_ended(tmp_path: Path)
     )
     assert left.stdout is not None
     child = int(left.stdout.readline())
-    assert supervision.marked(tmp_path) == sorted([left.pid, child])
+    # A process that was started a moment ago may not have its environment yet.
+    assert wait_until(lambda: supervision.marked(tmp_path) == sorted([left.pid, child]), timeout_s=30)
     # Its parent dies first: an orphan has no supervisor that would stop it.
     left.kill()
     left.wait()
