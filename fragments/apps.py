@@ -7,6 +7,8 @@ class FragmentsConfig(AppConfig):
     verbose_name = _("Fragments")
 
     def ready(self) -> None:
+        from fragments import jobs
         from fragments.services import retention
 
+        jobs.register()
         retention.register()

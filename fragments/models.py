@@ -14,6 +14,8 @@ class IngestState(models.TextChoices):
     RUNNING = "running", _("running")
     DONE = "done", _("done")
     FAILED = "failed", _("failed")
+    #: Not heard of any more; its next batch, if there is one, makes it a running one again.
+    INTERRUPTED = "interrupted", _("interrupted")
 
 
 class IngestRun(models.Model):
@@ -37,6 +39,9 @@ class IngestRun(models.Model):
         verbose_name=_("started by"),
     )
     started_at = models.DateTimeField(_("started"), db_default=Now())
+    #: When it began or stored its last batch.
+    alive_at = models.DateTimeField(_("last heard of"), db_default=Now())
+    #: Of an interrupted run: when it was last heard of.
     finished_at = models.DateTimeField(_("finished"), null=True)
     record_count = models.BigIntegerField(_("records"), default=0)
     observation_count = models.BigIntegerField(_("observations"), default=0)

@@ -7,7 +7,10 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from registry.domain.compatibility import DEFAULT_MODE, Mode
 from registry.domain.definition import Definition
+from registry.domain.extension import Extension
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.fields import ExactJSONField
 
 
@@ -73,6 +76,7 @@ class SchemaVersion(models.Model):
     is_active = models.BooleanField(_("in force"), default=False)
     first_activated_at = models.DateTimeField(_("first in force"), null=True, blank=True)
     activated_at = models.DateTimeField(_("in force since"), null=True, blank=True)
+    retired_at = models.DateTimeField(_("retired"), null=True, blank=True)
     created_at = models.DateTimeField(_("registered"), db_default=Now())
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -99,6 +103,10 @@ class SchemaVersion(models.Model):
                 | models.Q(first_activated_at__isnull=False, activated_at__isnull=False),
                 name="schema_registry_active_is_stamped_ck",
             ),
+            models.CheckConstraint(
+                condition=models.Q(is_active=False) | models.Q(retired_at__isnull=True),
+                name="schema_registry_retired_is_inactive_ck",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -113,6 +121,126 @@ class SchemaVersion(models.Model):
     def parsed(self) -> Definition:
         """The definition as the domain reads it."""
         return Definition.from_json(self.definition)
+
+
+class SchemaCompatibility(models.Model):
+    """How far the versions of an entity type, global or a user's own, must agree with those before them.
+
+    A type without a row has the default, BACKWARD.
+    """
+
+    entity_type = models.CharField(_("entity type"), max_length=63, primary_key=True)
+    mode = models.CharField(
+        _("compatibility"),
+        max_length=20,
+        choices=[(mode.value, mode.value) for mode in Mode],
+        default=DEFAULT_MODE.value,
+    )
+
+    class Meta:
+        db_table = "schema_compatibility"
+        verbose_name = _("compatibility of an entity type")
+        verbose_name_plural = _("compatibility of entity types")
+        permissions = [("set_compatibility", "Can set how far versions must agree")]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=models.Q(mode__in=[mode.value for mode in Mode]),
+                name="schema_compatibility_mode_ck",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type}: {self.mode}"
+
+
+class RevisionCause(models.TextChoices):
+    """What made a revision of an extension."""
+
+    EDIT = "edit", _("edited")
+    ADOPTION = "adoption", _("adopted from the user's own schema")
+    ABSORPTION = "absorption", _("fields absorbed by the global schema")
+
+
+class ExtensionRevision(models.Model):
+    """One immutable revision of what a user adds to, or overrides in, the global schema of an entity type.
+
+    The newest revision is the one in force; an extension that was taken back is a revision that says nothing.
+    `absorbed` has the declarations that the global schema took over when this revision was made, by field, and
+    `cause_version` the version that did so, or the user's own version that was adopted: what undo needs.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, related_name="+", verbose_name=_("owner")
+    )
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    revision = models.IntegerField(_("revision"))
+    base_schema_version = models.CharField(_("written for"), max_length=40, blank=True)
+    additional_fields = ExactJSONField(_("additional fields"))
+    field_overrides = ExactJSONField(_("overrides"))
+    content_hash = models.CharField(max_length=64)
+    is_active = models.BooleanField(_("in force"), default=True)
+    cause = models.CharField(
+        _("cause"), max_length=20, choices=RevisionCause.choices, default=RevisionCause.EDIT
+    )
+    cause_version = models.ForeignKey(
+        SchemaVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    absorbed = ExactJSONField(_("absorbed"), default=dict, blank=True)
+    note = models.TextField(_("note"), blank=True)
+    created_at = models.DateTimeField(_("made"), db_default=Now())
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("made by"),
+    )
+
+    class Meta:
+        db_table = "user_schema_extensions"
+        verbose_name = _("extension")
+        verbose_name_plural = _("extensions")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["user", "entity_type", "revision"], name="user_schema_extensions_revision_uq"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(revision__gte=1), name="user_schema_extensions_revision_ck"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(cause__in=RevisionCause.values), name="user_schema_extensions_cause_ck"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # A change of the global schema walks the extensions of its type by owner.
+            models.Index(
+                fields=["entity_type", "user"],
+                condition=models.Q(is_active=True),
+                name="user_schema_ext_in_force_ix",
+            )
+        ]
+        permissions = [("extend_schema", "Can change the extensions of users")]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} ({self.user}) r{self.revision}"
+
+    @property
+    def document(self) -> JsonObject:
+        """The extension as it is written: what `parsed` reads, and what an export holds."""
+        document: JsonObject = {
+            "additional_fields": self.additional_fields,
+            "field_overrides": self.field_overrides,
+        }
+        if self.base_schema_version:
+            document["base_schema_version"] = self.base_schema_version
+        return document
+
+    @property
+    def parsed(self) -> Extension:
+        """The extension as the domain reads it."""
+        return Extension.from_json(self.document)
 
 
 class SchemaEpoch(models.Model):

@@ -1,20 +1,28 @@
 """Reads of this floor."""
 
 from collections.abc import Collection, Iterable, Mapping
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from django.db.models import Q
 
+from registry.domain.compatibility import DEFAULT_MODE, Mode
+from registry.domain.composition import Composition, compose
 from registry.domain.definition import Definition
-from registry.domain.effective import EffectiveSchema, compose
+from registry.domain.effective import EffectiveSchema
+from registry.domain.extension import EMPTY_EXTENSION, Extension
 from registry.domain.names import entity_type_problem
 from registry.errors import SchemaNotFound
-from registry.models import SchemaVersion
+from registry.models import ExtensionRevision, SchemaCompatibility, SchemaEpoch, SchemaVersion
+from registry.selectors_contents import ContentKey, Parts, definitions_of
 
-# Versions are immutable, so what is remembered of one can never be outdated. Only which of them is in force is
-# read anew each time.
-_PARSED_MAX = 4096
+#: A user, or None for what is global.
+UserId = TypeVar("UserId", bound="int | None")
+
+#: An entity type, and a user or None for what is global.
+Owner = tuple[str, int | None]
+
+_NOTHING = Definition(fields={}, merge_policies={})
 
 
 def owned_by(user_id: int | None) -> Q:
@@ -22,46 +30,155 @@ def owned_by(user_id: int | None) -> Q:
     return Q(user__isnull=True) if user_id is None else Q(user_id=user_id)
 
 
-def effective_schemas(*, entity_type: str, user_ids: Collection[int]) -> Mapping[int, EffectiveSchema]:
-    """The effective schema of each user, as committed now. One query, and one more for each version that
-    this process has not met yet.
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """What is in force of one owner: the id of the row, what its content hashes to, and its number, if it has one."""
+
+    row_id: int
+    content_hash: str
+    number: str = ""
+
+    @property
+    def key(self) -> ContentKey:
+        """What identifies its content."""
+        return self.row_id, self.content_hash
+
+
+def effective_schemas(*, entity_type: str, user_ids: Collection[UserId]) -> Mapping[UserId, EffectiveSchema]:
+    """The effective schema of each user, as committed now; of None the global one. Two queries, and at most
+    two more for the versions and revisions that this process has not met yet.
 
     Inside a transaction that writes by it, hold the schema locks first and call this in a later statement.
+    `registry.cache` asks less often.
     """
-    shared: tuple[int, str, str] | None = None
-    own: dict[int, tuple[int, str, str]] = {}
-    rows: Iterable[tuple[Any, ...]] = SchemaVersion.objects.filter(
-        owned_by(None) | Q(user__in=list(user_ids)), entity_type=entity_type, is_active=True
-    ).values_list("id", "user_id", "definition_hash", "major", "minor", "patch")
-    for version_id, user_id, definition_hash, *number in rows:
-        entry = (version_id, definition_hash, ".".join(map(str, number)))
-        if user_id is None:
-            shared = entry
-        else:
-            own[user_id] = entry
+    found = effective_schemas_of(owners=[(entity_type, user_id) for user_id in user_ids])
+    return {user_id: found[entity_type, user_id] for user_id in user_ids}
 
-    def of(user_id: int) -> EffectiveSchema:
-        mine = own.get(user_id)
-        stamp = shared or mine
-        definition = None
-        if shared and mine:
-            definition = _composed(shared[:2], mine[:2])
-        elif stamp:
-            definition = _parsed(*stamp[:2])
-        return EffectiveSchema(
-            entity_type=entity_type,
-            user_id=user_id,
-            definition=definition,
-            version_id=stamp[0] if stamp else None,
-            number=stamp[2] if stamp else "",
+
+def effective_schemas_of(*, owners: Collection[Owner]) -> Mapping[Owner, EffectiveSchema]:
+    """As `effective_schemas`, for (entity type, user) of several entity types, in as many queries."""
+    types = {entity_type for entity_type, _user_id in owners}
+    user_ids = {user_id for _type, user_id in owners if user_id is not None}
+    versions = _versions_in_force(types, user_ids)
+    # Without a global schema there is nothing to extend.
+    extended = {entity_type for entity_type in types if (entity_type, None) in versions}
+    extensions = _extensions_in_force(extended, user_ids) if extended and user_ids else {}
+    parts = {
+        owner: found
+        for owner in owners
+        if (found := _parts(versions.get((owner[0], None)), versions.get(owner), extensions.get(owner)))
+    }
+    definitions = definitions_of(parts.values())
+    return {
+        owner: _effective(
+            owner,
+            definitions[parts[owner]] if owner in parts else None,
+            versions.get((owner[0], None)) or versions.get(owner),
+            extensions.get(owner),
         )
+        for owner in owners
+    }
 
-    return {user_id: of(user_id) for user_id in user_ids}
+
+def _versions_in_force(types: Collection[str], user_ids: Collection[int]) -> dict[Owner, _InForce]:
+    rows: Iterable[tuple[Any, ...]] = SchemaVersion.objects.filter(
+        owned_by(None) | Q(user__in=user_ids), entity_type__in=types, is_active=True
+    ).values_list("id", "entity_type", "user_id", "definition_hash", "major", "minor", "patch")
+    return {
+        (entity_type, user_id): _InForce(version_id, definition_hash, ".".join(map(str, number)))
+        for version_id, entity_type, user_id, definition_hash, *number in rows
+    }
 
 
-def effective_schema(*, entity_type: str, user_id: int) -> EffectiveSchema:
-    """The effective schema of one user, as committed now."""
+def _extensions_in_force(types: Collection[str], user_ids: Collection[int]) -> dict[Owner, _InForce]:
+    rows: Iterable[tuple[str, int, int, str]] = ExtensionRevision.objects.filter(
+        user__in=user_ids, entity_type__in=types, is_active=True
+    ).values_list("entity_type", "user_id", "id", "content_hash")
+    return {
+        (entity_type, user_id): _InForce(row_id, content_hash)
+        for entity_type, user_id, row_id, content_hash in rows
+    }
+
+
+def _parts(shared: _InForce | None, own: _InForce | None, extension: _InForce | None) -> Parts | None:
+    """What applies, of what is in force. A user who has an extension has adopted the global schema: an own version
+    that is in force beside it waits for a time without one. `own` is `shared` for the global schema itself."""
+    if shared is None:
+        return None if own is None else Parts(own.key)
+    if extension is not None:
+        return Parts(shared.key, extension=extension.key)
+    if own is not None and own is not shared:
+        return Parts(shared.key, own=own.key)
+    return Parts(shared.key)
+
+
+def _effective(
+    owner: Owner, definition: Definition | None, stamp: _InForce | None, extension: _InForce | None
+) -> EffectiveSchema:
+    entity_type, user_id = owner
+    return EffectiveSchema(
+        entity_type=entity_type,
+        user_id=user_id,
+        definition=definition,
+        version_id=stamp.row_id if stamp else None,
+        number=stamp.number if stamp else "",
+        extension_revision_id=extension.row_id if extension else None,
+    )
+
+
+def effective_schema(*, entity_type: str, user_id: int | None) -> EffectiveSchema:
+    """The effective schema of one user, as committed now; of None the global one."""
     return effective_schemas(entity_type=entity_type, user_ids=[user_id])[user_id]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is in force for one user, or globally, part by part."""
+
+    shared: SchemaVersion | None
+    own: SchemaVersion | None
+    extension: ExtensionRevision | None
+
+    @property
+    def composition(self) -> Composition | None:
+        """How the effective schema comes together: the origin of every field, and what does not agree.
+
+        None where no schema is in force. Without a global schema every field of the user's own is an extension's.
+        """
+        if self.shared is None:
+            return compose(_NOTHING, Extension.of_own_schema(self.own.parsed)) if self.own else None
+        if self.extension is not None:
+            return compose(self.shared.parsed, self.extension.parsed)
+        said = Extension.of_own_schema(self.own.parsed) if self.own else EMPTY_EXTENSION
+        return compose(self.shared.parsed, said)
+
+
+def schema_standing(*, entity_type: str, user_id: int | None) -> Standing:
+    """What is in force for one user, as committed now; of None globally."""
+    shared = version_in_force(entity_type=entity_type, user_id=None)
+    if user_id is None:
+        return Standing(shared, None, None)
+    return Standing(
+        shared,
+        version_in_force(entity_type=entity_type, user_id=user_id),
+        extension_in_force(entity_type=entity_type, user_id=user_id),
+    )
+
+
+def effective_composition(*, entity_type: str, user_id: int) -> Composition | None:
+    """How a user's effective schema comes together; None where no schema is in force."""
+    return schema_standing(entity_type=entity_type, user_id=user_id).composition
+
+
+def extension_in_force(*, entity_type: str, user_id: int) -> ExtensionRevision | None:
+    """The newest revision of the user's extension, if there is one."""
+    return ExtensionRevision.objects.filter(user=user_id, entity_type=entity_type, is_active=True).first()
+
+
+def compatibility_mode(*, entity_type: str) -> Mode:
+    """How far the versions of an entity type have to agree."""
+    row = SchemaCompatibility.objects.filter(entity_type=entity_type).first()
+    return DEFAULT_MODE if row is None else Mode(row.mode)
 
 
 def version_by_number(*, entity_type: str, user_id: int | None, number: str) -> SchemaVersion:
@@ -78,17 +195,18 @@ def version_by_number(*, entity_type: str, user_id: int | None, number: str) -> 
     raise SchemaNotFound(entity_type, number, "global" if user_id is None else f"user {user_id}")
 
 
+def epochs_of(*, entity_type: str, user_ids: Collection[UserId]) -> Mapping[UserId, tuple[int, int]]:
+    """For each user how often the global schema and what the user alone has were changed so far. One query."""
+    owners = [user_id for user_id in user_ids if user_id is not None]
+    found: dict[int | None, int] = dict(
+        SchemaEpoch.objects.filter(owned_by(None) | Q(user__in=owners), entity_type=entity_type).values_list(
+            "user_id", "epoch"
+        )
+    )
+    shared = found.get(None, 0)
+    return {user_id: (shared, 0 if user_id is None else found.get(user_id, 0)) for user_id in user_ids}
+
+
 def version_in_force(*, entity_type: str, user_id: int | None) -> SchemaVersion | None:
     """The active version of that type and owner, if there is one."""
     return SchemaVersion.objects.filter(owned_by(user_id), entity_type=entity_type, is_active=True).first()
-
-
-@lru_cache(maxsize=_PARSED_MAX)
-def _parsed(version_id: int, definition_hash: str) -> Definition:
-    # The hash is part of the key for the sake of a process that is pointed at another database.
-    return SchemaVersion.objects.only("definition").get(pk=version_id, definition_hash=definition_hash).parsed
-
-
-@lru_cache(maxsize=_PARSED_MAX)
-def _composed(shared: tuple[int, str], own: tuple[int, str]) -> Definition:
-    return compose(_parsed(*shared), _parsed(*own))

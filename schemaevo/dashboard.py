@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,6 +16,7 @@ from django.utils.translation import ngettext
 from fragments.admin.fragments import LIFECYCLE_TONES
 from fragments.admin.runs import RUN_TONES
 from fragments.models import DeadLetter, IngestRun, IngestState, LifecycleState, RawFragment
+from registry.cache import cache_figures
 from registry.models import SchemaVersion
 from schemaevo.kernel.admin.jobs import JOB_TONES
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
@@ -69,6 +71,9 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
         context["jobs"] = [(job, JOB_TONES[JobState(job.state)], _percent(job)) for job in _jobs_of_note()]
         context["verified"] = _last_verify()
     if may("registry.view_schemaversion"):
+        # What this process remembers; the others have figures of their own, and ingest tells its at the end.
+        context["schema_cache"] = cache_figures()
+        context["is_schema_cached"] = settings.SCHEMAEVO_SCHEMA_CACHE_ENABLED
         context["in_force"] = [
             (version, len(version.definition["fields"]))
             for version in _in_force().order_by(F("user_id").asc(nulls_first=True), "entity_type")[
@@ -182,6 +187,8 @@ def _changed_without_review() -> list[AuditEvent]:
     since = timezone.now() - timedelta(days=UNREVIEWED_DAYS)
     events = AuditEvent.objects.filter(target_type="schema_version", at__gte=since)
     bypassed = events.filter(after__without_review=True, after__owner=None)
+    # A schema that is retired as a whole leaves a row for each version; of those not in force nothing was changed.
+    bypassed = bypassed.exclude(action="schema_version.retire", before__in_force=False)
     return list(bypassed.order_by("-id")[:EVENTS_SHOWN])
 
 

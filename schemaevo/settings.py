@@ -154,6 +154,10 @@ SCHEMAEVO_LOCK_TIMEOUT_S = _number("SCHEMAEVO_LOCK_TIMEOUT_S", 30)
 SCHEMAEVO_VERIFY_INTERVAL_S = _number("SCHEMAEVO_VERIFY_INTERVAL_S", 900)
 SCHEMAEVO_VERIFY_SAMPLE = _number("SCHEMAEVO_VERIFY_SAMPLE", 500)
 SCHEMAEVO_INLINE_RECOMPUTE_MAX = _number("SCHEMAEVO_INLINE_RECOMPUTE_MAX", 10_000)
+# What each process remembers of the schemas in force; off, every load reads the database.
+SCHEMAEVO_SCHEMA_CACHE_ENABLED = _switch("SCHEMAEVO_SCHEMA_CACHE_ENABLED", True)
+SCHEMAEVO_SCHEMA_CACHE_TTL_S = _number("SCHEMAEVO_SCHEMA_CACHE_TTL_S", 300)
+SCHEMAEVO_SCHEMA_CACHE_MAX = _number("SCHEMAEVO_SCHEMA_CACHE_MAX", 10_000)
 SCHEMAEVO_PROMOTED_RETENTION_DAYS = _number("SCHEMAEVO_PROMOTED_RETENTION_DAYS", 30)
 # How long the system's own ledgers are kept; 0 keeps them for ever. The audit log always is.
 SCHEMAEVO_RETENTION_DAYS_JOBS = _number("SCHEMAEVO_RETENTION_DAYS_JOBS", 30)
@@ -162,6 +166,9 @@ SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS = _number("SCHEMAEVO_RETENTION_DAYS_INGEST_
 SCHEMAEVO_RETENTION_INTERVAL_S = _number("SCHEMAEVO_RETENTION_INTERVAL_S", 86_400)
 SCHEMAEVO_INGEST_BATCH_SIZE = _number("SCHEMAEVO_INGEST_BATCH_SIZE", 1000)
 SCHEMAEVO_INGEST_BATCH_USERS = _number("SCHEMAEVO_INGEST_BATCH_USERS", 200)
+# A run that stored no batch for so long is shown as interrupted: its process was killed, or its input stands still.
+# It is looked for just as often.
+SCHEMAEVO_INGEST_SILENCE_S = _number("SCHEMAEVO_INGEST_SILENCE_S", 600)
 
 # --- signing in -----------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
@@ -280,6 +287,8 @@ UNFOLD = {
                 "items": [
                     _entry("Schemas", "schema", "registry.schema"),
                     _entry("Versions", "history", "registry.schemaversion"),
+                    _entry("Extensions", "tune", "registry.extensionrevision"),
+                    _entry("Compatibility", "rule", "registry.schemacompatibility"),
                 ],
             },
             {

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 
+from registry.domain.targets import of_target
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.jobs import Lease, job_kind
 from schemaevo.kernel.models import JobQueue
@@ -30,15 +31,18 @@ def verify_run(lease: Lease) -> JsonObject:
 
 
 def recompute_run(lease: Lease) -> JsonObject:
-    """No snapshot of the target entity type waits any more.
+    """No snapshot of the target, an entity type or one user's part in it, waits any more.
 
     The cursor is the owner up to whom nothing waits; an activation during the pass asks for another one.
     """
     cursor = lease.cursor
     owner: int | None = cursor if isinstance(cursor, int) and not isinstance(cursor, bool) else 0
+    entity_type, only_owner = of_target(lease.target)
     while owner is not None:
         with lease.batch() as batch:
-            chunk = snapshots_recompute_waiting(entity_type=lease.target, after_owner=owner)
+            chunk = snapshots_recompute_waiting(
+                entity_type=entity_type, after_owner=owner, only_owner=only_owner
+            )
             batch.done(chunk.recomputed)
             owner = chunk.up_to_owner
             batch.cursor = owner

@@ -4,10 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from registry.cache import load_current_schema
 from registry.domain.definition import Definition, Strategy
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us
-from registry.selectors import effective_schema
 from schemaevo.kernel.canonical import Json, is_storable_text
 from snapshots.domain.explanation import Contender, FieldExplanation, explain, explain_deletion
 from snapshots.errors import SnapshotNotFound
@@ -79,7 +79,7 @@ def snapshot_explained(*, snapshot_id: str, history_max: int = 10_000) -> Snapsh
     snapshot = EntitySnapshot.objects.filter(pk=snapshot_id).first()
     if snapshot is None:
         raise SnapshotNotFound("entity", str(snapshot_id), "Nobody")
-    schema = effective_schema(entity_type=snapshot.entity_type, user_id=snapshot.user_id)
+    schema = load_current_schema(entity_type=snapshot.entity_type, user_id=snapshot.user_id)
     is_complete = snapshot.observation_count <= history_max
     fields: tuple[FieldExplained, ...] = ()
     deletion: tuple[Statement, ...] = ()

@@ -62,6 +62,7 @@ def observations_exported(
     columns = (
         "id",
         "content_id",
+        "entity_type",
         "user_id",
         "user__username",
         "entity__entity_key",
@@ -84,6 +85,7 @@ def observations_exported(
 def _observation(
     identity: UUID,
     content_id: UUID,
+    entity_type: str,
     user_id: int,
     username: str,
     key: str,
@@ -101,6 +103,7 @@ def _observation(
     line: JsonObject = {
         "id": str(identity),
         "content_id": str(content_id),
+        "entity_type": entity_type,
         "user": username,
         "user_id": user_id,
         "key": key,

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from registry.cache import load_current_schema
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us
-from registry.selectors import effective_schema
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.models import User
 from snapshots.domain.explanation import Contender, FieldExplanation, explain, explain_deletion
@@ -73,7 +73,7 @@ def snapshot_told(*, snapshot_id: UUID) -> SnapshotTold:
     were chosen by rules that are no longer in force. Then the stored provenance speaks alone.
     """
     snapshot = EntitySnapshot.objects.defer("merge_state").get(pk=snapshot_id)
-    schema = effective_schema(entity_type=snapshot.entity_type, user_id=snapshot.user_id)
+    schema = load_current_schema(entity_type=snapshot.entity_type, user_id=snapshot.user_id)
     is_waiting = snapshot.reduction_hash != schema.reduction_hash
     is_explained = not is_waiting and snapshot.observation_count <= EXPLAINED_MAX
     explained: Mapping[str, FieldExplanation] = {}

@@ -16,3 +16,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def data_dir() -> Path:
     """The folder of the committed data files."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def _empty_schema_cache() -> None:
+    """No test is served what another one stored: of a rolled back transaction the epochs come again."""
+    from registry.cache import cache_clear
+
+    cache_clear()

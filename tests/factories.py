@@ -15,9 +15,13 @@ from django.db import transaction
 from fragments.models import IngestRun
 from fragments.services.ingest import Input, ingest
 from fragments.services.records import IngestOptions, Line, jsonl_lines
-from registry.models import SchemaVersion
+from registry.domain.compatibility import Mode
+from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import effective_schemas
-from registry.services.schemas import schema_activate, schema_register
+from registry.services.activation import schema_activate
+from registry.services.compatibility import compatibility_set
+from registry.services.extensions import extension_save
+from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_bytes, exact_number
 from schemaevo.kernel.locks import LockSpace, hold
@@ -78,6 +82,20 @@ def make_version(
     if not is_active:
         return registered.version
     return schema_activate(version_id=registered.version.pk, actor=SHELL, without_review="a test wants it")
+
+
+def make_extension(
+    *, user: User, document: Json, entity_type: str = THING, base: int | None = None
+) -> ExtensionRevision:
+    """The user's extension of the global schema is this document."""
+    return extension_save(
+        entity_type=entity_type, user_id=user.pk, document=document, actor=SHELL, base=base
+    ).revision
+
+
+def make_compatibility(*, mode: Mode = Mode.NONE, entity_type: str = THING) -> None:
+    """Later versions of the type have to agree as the mode says; unless told otherwise, not at all."""
+    compatibility_set(entity_type=entity_type, mode=mode, actor=SHELL)
 
 
 def make_observation(

@@ -31,7 +31,12 @@ from schemaevo.kernel.pages.filters import (
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import may_see_values
 
-RUN_TONES = {IngestState.RUNNING: "busy", IngestState.DONE: "good", IngestState.FAILED: "bad"}
+RUN_TONES = {
+    IngestState.RUNNING: "busy",
+    IngestState.DONE: "good",
+    IngestState.FAILED: "bad",
+    IngestState.INTERRUPTED: "bad",
+}
 #: How many rejected records the page of a run shows itself.
 REJECTED_SHOWN = 20
 
@@ -77,6 +82,7 @@ class IngestRunAdmin(KeysetAdmin):
                     ("name", "shown_state"),
                     ("entity_type", "by"),
                     ("started", "finished"),
+                    ("last_heard_of",),
                     ("records", "observations"),
                     ("duplicates", "fragments"),
                     ("rejected", "default_time"),
@@ -101,8 +107,9 @@ class IngestRunAdmin(KeysetAdmin):
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or not obj.error:
             return fieldsets
-        # An error may quote the value that it failed on.
-        shown = "shown_error" if may_see_values(request) else "hidden_error"
+        # An error may quote the value that it failed on; who was interrupted said nothing.
+        is_harmless = obj.state == IngestState.INTERRUPTED
+        shown = "shown_error" if is_harmless or may_see_values(request) else "hidden_error"
         return (*fieldsets, (_("What went wrong"), {"fields": (shown,)}))
 
     def change_view(
@@ -165,6 +172,10 @@ class IngestRunAdmin(KeysetAdmin):
     @admin.display(description=_("finished"))
     def finished(self, run: IngestRun) -> SafeString:
         return moment(run.finished_at)
+
+    @admin.display(description=_("last heard of"))
+    def last_heard_of(self, run: IngestRun) -> SafeString:
+        return moment(run.alive_at)
 
     @admin.display(description=_("started by"))
     def by(self, run: IngestRun) -> str:

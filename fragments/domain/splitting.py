@@ -18,11 +18,12 @@ Reason: TypeAlias = Literal[
 
 
 class Fragment(NamedTuple):
-    """One field value that is kept outside the observation, and why."""
+    """One field value that is kept outside the observation, why, and how many observations carried it."""
 
     key: str
     value: Json
     reason: Reason
+    frequency: int = 1
 
 
 def split(
@@ -38,8 +39,12 @@ def split(
         return dict(record), []
     fields: JsonObject = {}
     fragments: list[Fragment] = []
-    declared = definition.fields
+    declared, settling = definition.fields, definition.settling_types
     for name, value in record.items():
+        # Most values are of this kind, and this is the busiest loop of all.
+        if name in settling and type(value) in settling[name]:
+            fields[name] = value
+            continue
         field = declared.get(name)
         if field is None:
             if name == DELETED_KEY:

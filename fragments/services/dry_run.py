@@ -6,19 +6,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fragments.domain.splitting import split
+from fragments.services.batches import Batches
+from fragments.services.exported_records import owners_known
 from fragments.services.ingest import (
     Counts,
     Input,
     Progress,
     id_conflict,
-    next_batch,
     observation_of,
     require_ingestible,
+    split_of,
     unknown_user,
 )
-from fragments.services.records import IngestOptions, Record, Rejection, parse
-from registry.selectors import effective_schemas
+from fragments.services.records import IngestOptions, Record, Rejection
+from fragments.services.runs import default_time_of
+from registry.cache import load_current_schemas
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.owners import owners_by_username
 from snapshots.domain.identity import source_id
@@ -50,13 +52,14 @@ def ingest_foresee(
     require_ingestible(source, options)
     foreseen = Foreseen()
     teller = _Teller(source, options, foreseen)
-    lines = iter(source.lines)
-    while batch := next_batch(lines, options.batch_size):
-        parsed = parse(batch, options, source.default_observed_at)
-        rejections = [*parsed.rejections, *teller.tell(parsed.records)]
+    observed_at = source.default_observed_at or default_time_of(
+        content_hash=source.content_hash, entity_type=options.entity_type, modified_at=source.modified_at
+    )
+    for batch in Batches(iter(source.lines), options, observed_at):
+        rejections = [*batch.parsed.rejections, *teller.tell(batch.parsed.records)]
         foreseen.by_code.update(rejection.code for rejection in rejections)
-        foreseen.counts += Counts(records=len(batch), rejected=len(rejections))
-        on_progress(Progress(foreseen.counts, batch[-1].line_number, tuple(rejections)))
+        foreseen.counts += Counts(records=batch.line_count, rejected=len(rejections))
+        on_progress(Progress(foreseen.counts, batch.last_line, tuple(rejections)))
     return foreseen
 
 
@@ -75,14 +78,12 @@ class _Teller:
         owned, refused = self._owned(records)
         entity_type = self._options.entity_type
         user_ids = {user_id for _, user_id in owned}
-        schemas = effective_schemas(entity_type=entity_type, user_ids=user_ids)
-        name = self._source.source_name
-        named = (self._source.name, self._source.content_hash) if name is None else (name, "")
+        schemas = load_current_schemas(entity_type=entity_type, user_ids=user_ids)
         news = []
         for record, user_id in owned:
-            definition = schemas[user_id].definition
-            fields, fragments = split(record.fields, definition, self._options.control_fields)
-            new = observation_of(record, user_id, fields, source_id(user_id, *named), None, self._options)
+            fields, fragments = split_of(record, schemas[user_id].definition, self._options)
+            source = source_id(user_id, *self._named_source(record))
+            new = observation_of(record, user_id, fields, source, None, self._options)
             news.append((record, new, fragments))
         stored = observation_contents([new.id for _, new, _ in news if _number(new.id) not in self._seen])
         observations = duplicates = sightings = 0
@@ -92,9 +93,9 @@ class _Teller:
             if known is None:
                 self._seen[_number(new.id)] = _number(new.content_id)
                 observations += 1
-                sightings += len(fragments)
                 for fragment in fragments:
-                    self._foreseen.by_field[fragment.key][fragment.reason] += 1
+                    sightings += fragment.frequency
+                    self._foreseen.by_field[fragment.key][fragment.reason] += fragment.frequency
             elif known == _number(new.content_id):
                 duplicates += 1
             else:
@@ -102,9 +103,20 @@ class _Teller:
         self._foreseen.counts += Counts(observations=observations, duplicates=duplicates, fragments=sightings)
         return refused
 
+    def _named_source(self, record: Record) -> tuple[str, str]:
+        """Name and content hash of the source that the record's would be."""
+        if record.exported is not None:
+            return record.exported.source
+        name = self._source.source_name
+        return (self._source.name, self._source.content_hash) if name is None else (name, "")
+
     def _owned(self, records: list[Record]) -> tuple[list[tuple[Record, int]], list[Rejection]]:
         if self._options.user_id is not None:
             return [(record, self._options.user_id) for record in records], []
+        if self._options.is_export:
+            owners = owners_known(records, self._made_owners, create_users=self._options.create_users)
+            self._made_owners |= owners.missing
+            return owners.owned, owners.refused
         names = {record.user_name for record in records if record.user_name is not None}
         known = {**owners_by_username(names)}
         if self._options.create_users:

@@ -30,14 +30,15 @@ def content_of(file: BufferedReader) -> Content:
     return content
 
 
-def file_lines(file: BufferedReader, content: Content) -> Iterator[bytes]:
+def file_lines(file: BufferedReader, content: Content, *, longest: int | None = None) -> Iterator[bytes]:
     """The lines of that content. What was appended to the file since is left alone: it would be content that
-    the source does not name.
+    the source does not name. Of a line above `longest` bytes (default LINE_MAX_BYTES) only the beginning comes.
 
     Raises: Conflict `file_changed` where the file ends early, or at the end, if the bytes were others than those
     of the content.
     """
-    return _whole_lines(_checked(lambda left: file.readline(min(left, LINE_MAX_BYTES + 1)), content))
+    most = LINE_MAX_BYTES if longest is None else longest
+    return _whole_lines(_checked(lambda left: file.readline(min(left, most + 1)), content), most)
 
 
 def file_pieces(file: BufferedReader, content: Content) -> Iterator[bytes]:
@@ -45,9 +46,10 @@ def file_pieces(file: BufferedReader, content: Content) -> Iterator[bytes]:
     return _checked(lambda left: file.read(min(left, PIECE_BYTES)), content)
 
 
-def stream_lines(stream: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a stream, as they come."""
-    return _whole_lines(iter(lambda: stream.readline(LINE_MAX_BYTES + 1), b""))
+def stream_lines(stream: IO[bytes], *, longest: int | None = None) -> Iterator[bytes]:
+    """The lines of a stream, as they come; of a long one only the beginning, as of a file."""
+    most = LINE_MAX_BYTES if longest is None else longest
+    return _whole_lines(iter(lambda: stream.readline(most + 1), b""), most)
 
 
 def stream_pieces(stream: IO[bytes]) -> Iterator[bytes]:
@@ -85,10 +87,10 @@ def _changed() -> Conflict:
     )
 
 
-def _whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _whole_lines(pieces: Iterable[bytes], longest: int) -> Iterator[bytes]:
     """Of a line that is too long only the beginning: a file without line ends must not fill the memory."""
     is_rest = False
     for piece in pieces:
         if not is_rest:
             yield piece
-        is_rest = is_cut(piece)
+        is_rest = is_cut(piece, longest)

@@ -14,8 +14,9 @@ from pathlib import PurePath
 from typing import Final
 
 from fragments.services.csv_rows import csv_rows
+from fragments.services.exported import EXPORTED_LINE_MAX_BYTES, exported_lines
 from fragments.services.json_elements import json_elements
-from fragments.services.records import Line, jsonl_lines
+from fragments.services.records import LINE_MAX_BYTES, Line, jsonl_lines
 from schemaevo.kernel.errors import Invalid
 
 # Longer marks first: that of UTF-32 begins as that of UTF-16 does.
@@ -33,17 +34,27 @@ class Format(StrEnum):
     JSONL = "jsonl"
     CSV = "csv"
     JSON = "json"
+    #: What export_observations writes.
+    OBSERVATIONS = "observations"
 
     @property
     def has_lines(self) -> bool:
         """Whether a record begins with a line."""
         return self is not Format.JSON
 
+    @property
+    def line_max_bytes(self) -> int:
+        """Of a line that is longer only the beginning is read."""
+        return EXPORTED_LINE_MAX_BYTES if self is Format.OBSERVATIONS else LINE_MAX_BYTES
+
+
+_SUFFIXES: Final = frozenset(Format) - {Format.OBSERVATIONS}
+
 
 def format_of(name: str) -> Format:
-    """The format that a file's name tells; JSON Lines where it tells none."""
+    """The format that a file's name tells; JSON Lines where it tells none. No name tells that it is an export."""
     suffix = PurePath(name).suffix.lower().removeprefix(".")
-    return Format(suffix) if suffix in set(Format) else Format.JSONL
+    return Format(suffix) if suffix in _SUFFIXES else Format.JSONL
 
 
 def read_records(pieces: Iterable[bytes], form: Format, named_fields: Collection[str]) -> Iterator[Line]:
@@ -60,6 +71,8 @@ def read_records(pieces: Iterable[bytes], form: Format, named_fields: Collection
             return json_elements(pieces)
         case Format.JSONL:
             return jsonl_lines(pieces)
+        case Format.OBSERVATIONS:
+            return exported_lines(pieces)
 
 
 def _utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:

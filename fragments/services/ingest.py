@@ -13,13 +13,22 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from fragments.domain.exported import split_exported
 from fragments.domain.splitting import Fragment, split
 from fragments.models import DeadLetter, IngestRun, IngestState
-from fragments.services.records import IngestOptions, Line, Record, Rejection, parse
+from fragments.services.batches import Batches
+from fragments.services.exported_records import (
+    exported_observation_of,
+    exported_sources_ensure,
+    owners_ensured,
+)
+from fragments.services.records import IngestOptions, Line, Record, Rejection
+from fragments.services.runs import ALIVE, run_begin
 from fragments.services.sightings import sightings_record
+from registry.cache import load_current_schemas
+from registry.domain.definition import Definition
 from registry.domain.names import entity_type_problem
 from registry.domain.times import to_us
-from registry.selectors import effective_schemas
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.canonical import JsonObject, is_storable_text
@@ -34,11 +43,6 @@ from snapshots.services.sources import sources_ensure
 
 logger = logging.getLogger(__name__)
 
-#: An ingest transaction holds locks that a schema change waits for, so it should end within this time.
-BATCH_TARGET_S = 1.0
-BATCH_MIN = 50
-#: A batch is in memory as a whole, and a record may have megabytes.
-BATCH_MAX_BYTES = 16 * 2**20
 #: What the columns for the name of a source and of a run hold.
 NAME_MAX = 500
 
@@ -48,7 +52,8 @@ class Input:
     """What is read: lines, and what identifies them.
 
     `content_hash` is the SHA-256 (hex) of a file's bytes, '' for a stream. `source_name` names the source; given
-    explicitly it stands alone, else the source is this file, name and content.
+    explicitly it stands alone, else the source is this file, name and content. `default_observed_at` is the time of
+    records without one; where it is not given, a file's is that of its first run, or else `modified_at`.
     """
 
     lines: Iterable[Line]
@@ -56,6 +61,7 @@ class Input:
     content_hash: str = ""
     source_name: str | None = None
     default_observed_at: datetime | None = None
+    modified_at: datetime | None = None
 
     @property
     def problem(self) -> str | None:
@@ -97,22 +103,6 @@ class Progress:
     rejections: tuple[Rejection, ...]
 
 
-def default_time_of(*, content_hash: str, entity_type: str, modified_at: datetime) -> datetime:
-    """The time of a file's records without one: of its first run if the content is known, else `modified_at`.
-
-    So a file that was copied, and is younger now, gives the same observations again.
-    """
-    known = (
-        IngestRun.objects.filter(
-            content_hash=content_hash, entity_type=entity_type, default_observed_at__isnull=False
-        )
-        .order_by("id")
-        .values_list("default_observed_at", flat=True)
-        .first()
-    )
-    return known or modified_at
-
-
 def ingest(
     *,
     source: Input,
@@ -132,14 +122,16 @@ def ingest(
     actor.require("fragments.ingest")
     refuse_while_paused()
     require_ingestible(source, options)
-    run = IngestRun.objects.create(
+    run = run_begin(
         name=source.name,
         content_hash=source.content_hash,
         entity_type=options.entity_type,
         options=options.to_json(),
-        default_observed_at=source.default_observed_at,
+        observed_at=source.default_observed_at,
+        modified_at=source.modified_at,
         started_by=actor.user,
     )
+    source = replace(source, default_observed_at=run.default_observed_at)
     try:
         _ingest_batches(run, source, options, on_progress)
     except BaseException as error:
@@ -151,7 +143,7 @@ def ingest(
             state=IngestState.FAILED, finished_at=Now(), error=_ended_by(error)
         )
         raise
-    IngestRun.objects.filter(pk=run.pk).update(state=IngestState.DONE, finished_at=Now())
+    IngestRun.objects.filter(pk=run.pk).update(state=IngestState.DONE, finished_at=Now(), error="")
     run.refresh_from_db()
     return run
 
@@ -178,11 +170,10 @@ def _ingest_batches(
     run: IngestRun, source: Input, options: IngestOptions, on_progress: Callable[[Progress], None]
 ) -> None:
     total = Counts()
-    size = options.batch_size
-    lines = iter(source.lines)
-    while batch := next_batch(lines, size):
+    batches = Batches(iter(source.lines), options, source.default_observed_at)
+    for batch in batches:
         refuse_while_paused()
-        parsed = parse(batch, options, source.default_observed_at)
+        parsed = batch.parsed
         rejections = [*parsed.rejections]
         began = time.monotonic()
         for index, records in enumerate(_by_users(parsed.records)):
@@ -192,23 +183,8 @@ def _ingest_batches(
             )
             total += counts
             rejections += refused
-        on_progress(Progress(total, batch[-1].line_number, tuple(rejections)))
-        if time.monotonic() - began > BATCH_TARGET_S:
-            size = max(min(BATCH_MIN, options.batch_size), size // 2)
-        else:
-            size = min(options.batch_size, size * 2)
-
-
-def next_batch(lines: Iterator[Line], size: int) -> list[Line]:
-    """The next lines: as many as asked for, or fewer if they are long."""
-    batch: list[Line] = []
-    held = 0
-    for line in lines:
-        batch.append(line)
-        held += len(line.raw)
-        if len(batch) == size or held >= BATCH_MAX_BYTES:
-            break
-    return batch
+        on_progress(Progress(total, batch.last_line, tuple(rejections)))
+        batches.took(time.monotonic() - began)
 
 
 def _by_users(records: list[Record]) -> Iterator[list[Record]]:
@@ -244,14 +220,14 @@ def _ingest_batch(
         hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
         hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
     # A later statement than the one that took the locks: it sees every change that was committed before.
-    schemas = effective_schemas(entity_type=entity_type, user_ids=user_ids)
-    sources = _sources(source, user_ids)
+    schemas = load_current_schemas(entity_type=entity_type, user_ids=user_ids)
+    sources = _sources(source, options, owned)
 
     observations: list[NewObservation] = []
     fragments: list[list[Fragment]] = []
-    for record, user_id in owned:
-        fields, left = split(record.fields, schemas[user_id].definition, options.control_fields)
-        observations.append(observation_of(record, user_id, fields, sources[user_id], run.pk, options))
+    for (record, user_id), source_id in zip(owned, sources, strict=True):
+        fields, left = split_of(record, schemas[user_id].definition, options)
+        observations.append(observation_of(record, user_id, fields, source_id, run.pk, options))
         fragments.append(left)
     with_fragments = {o.user_id for o, left in zip(observations, fragments, strict=True) if left}
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type) for user_id in with_fragments])
@@ -287,6 +263,7 @@ def _ingest_batch(
         duplicate_count=F("duplicate_count") + counts.duplicates,
         fragment_count=F("fragment_count") + counts.fragments,
         rejected_count=F("rejected_count") + counts.rejected,
+        **ALIVE,
     )
     return counts, refused
 
@@ -295,6 +272,9 @@ def _owned(records: list[Record], options: IngestOptions) -> tuple[list[tuple[Re
     """Every record with its owner's id; records of users that do not exist, and may not be made, are refused."""
     if options.user_id is not None:
         return [(record, options.user_id) for record in records], []
+    if options.is_export:
+        owners = owners_ensured(records, create_users=options.create_users)
+        return owners.owned, owners.refused
     names = {record.user_name for record in records if record.user_name is not None}
     known: Mapping[str, int] = owners_by_username(names)
     missing = names - known.keys()
@@ -323,16 +303,31 @@ def id_conflict(record: Record) -> Rejection:
     return Rejection(record.line, "id_conflict", message)
 
 
-def _sources(source: Input, user_ids: set[int]) -> Mapping[int, str]:
-    if source.source_name is not None:
-        return sources_ensure(user_ids=user_ids, name=source.source_name, content_hash="")
-    return sources_ensure(user_ids=user_ids, name=source.name, content_hash=source.content_hash)
+def _sources(source: Input, options: IngestOptions, owned: list[tuple[Record, int]]) -> list[str]:
+    """The id of the source of every record."""
+    if options.is_export:
+        return exported_sources_ensure(owned)
+    named = (source.name, source.content_hash) if source.source_name is None else (source.source_name, "")
+    user_ids = {user_id for _, user_id in owned}
+    ids = sources_ensure(user_ids=user_ids, name=named[0], content_hash=named[1])
+    return [ids[user_id] for _, user_id in owned]
+
+
+def split_of(
+    record: Record, definition: Definition | None, options: IngestOptions
+) -> tuple[JsonObject, list[Fragment]]:
+    """The fields of the observation that a record makes, and its fragments, by this definition."""
+    if record.exported is not None:
+        return split_exported(record.exported, definition)
+    return split(record.fields, definition, options.control_fields)
 
 
 def observation_of(
     record: Record, user_id: int, fields: JsonObject, source: str, run_id: int | None, options: IngestOptions
 ) -> NewObservation:
     """The observation that a record of this owner makes, with these of its fields and from the source of that id."""
+    if record.exported is not None:
+        return exported_observation_of(record.exported, user_id, options.entity_type, fields, source, run_id)
     entity = entity_id(user_id, options.entity_type, record.entity_key)
     content = observation_content_id(
         entity=entity,

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
+from fragments.domain.exported import Exported
 from fragments.domain.repeated_keys import repeated_key
 from registry.domain.names import NAME_MAX_BYTES
 from registry.domain.times import from_us, parse_time, to_us
@@ -39,7 +40,10 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """How records are read and trusted. Either `user_id` or `user_field` is given."""
+    """How records are read and trusted. Either `user_id` or `user_field` is given.
+
+    With `is_export` the lines are exported observations, which say all that themselves; see `for_export`.
+    """
 
     entity_type: str
     key_field: str
@@ -52,6 +56,20 @@ class IngestOptions:
     specificity: float = 1.0
     kind: str | None = None
     batch_size: int = 1000
+    is_export: bool = False
+
+    @classmethod
+    def for_export(cls, *, entity_type: str, create_users: bool = False) -> IngestOptions:
+        """The options for exported observations: the fields are where a line of an export says these things."""
+        return cls(
+            entity_type=entity_type,
+            key_field="key",
+            user_field="user",
+            create_users=create_users,
+            observed_at_field="observed_at",
+            id_field="id",
+            is_export=True,
+        )
 
     @property
     def control_fields(self) -> frozenset[str]:
@@ -101,18 +119,18 @@ class Line:
 
     `record_number` counts what is not blank, from 1. `line_number` is where the record begins, among all lines;
     of a JSON array the elements are counted instead. `content` is what a reader of another format made of it: the
-    fields, or why there are none. Without it `raw` is a JSON text.
+    fields, the observation of an export, or why there are none. Without it `raw` is a JSON text.
     """
 
     line_number: int
     record_number: int
     raw: bytes
-    content: JsonObject | Invalid | None = None
+    content: JsonObject | Exported | Invalid | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record that can be stored. `user_name` is None where the options name the user."""
+class Record(NamedTuple):
+    """A record that can be stored. `user_name` is None where the options name the user; `exported` is all else that
+    an exported observation says."""
 
     line: Line
     fields: JsonObject
@@ -120,6 +138,7 @@ class Record:
     entity_key: str
     observed_at: datetime
     given_id: str | None
+    exported: Exported | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +159,21 @@ class Parsed:
     rejections: list[Rejection] = field(default_factory=list)
 
 
-def is_cut(piece: bytes) -> bool:
-    """Whether this is only the beginning of a line that is too long."""
-    return len(piece) > LINE_MAX_BYTES and not piece.endswith(b"\n")
+def is_cut(piece: bytes, longest: int) -> bool:
+    """Whether this is only the beginning of a line that is longer than that."""
+    return len(piece) > longest and not piece.endswith(b"\n")
 
 
-def jsonl_lines(stream: Iterable[bytes]) -> Iterator[Line]:
-    """The lines of a JSON Lines stream that are not blank. A byte order mark at its start is skipped."""
+def jsonl_lines(stream: Iterable[bytes], *, longest: int | None = None) -> Iterator[Line]:
+    """The lines of a JSON Lines stream that are not blank. A byte order mark at its start is skipped.
+
+    Lines above `longest` bytes (default LINE_MAX_BYTES) come as they are cut.
+    """
+    most = LINE_MAX_BYTES if longest is None else longest
     record_number = 0
     for line_number, line in enumerate(stream, start=1):
         raw = line.removeprefix(_BOM) if line_number == 1 else line
-        if not is_cut(line):
+        if not is_cut(line, most):
             raw = raw.strip()
         if raw:
             record_number += 1
@@ -175,11 +198,14 @@ def parse(lines: Iterable[Line], options: IngestOptions, default_observed_at: da
 
 
 def _record(line: Line, options: IngestOptions, default_observed_at: datetime | None) -> Record:
+    if options.is_export:
+        return _exported_record(line, options.entity_type)
     if len(line.raw) > LINE_MAX_BYTES:
         raise Invalid("line_too_long", f"A record has at most {LINE_MAX_BYTES} bytes; this is how it begins.")
     fields = _decoded(line.raw) if line.content is None else line.content
     if isinstance(fields, Invalid):
         raise fields
+    assert not isinstance(fields, Exported)  # noqa: S101  only the reader of exports gives one
     for name in fields:
         # Characters are at least one byte: only a long name needs to be measured.
         if len(name) * 4 > NAME_MAX_BYTES and len(name.encode()) > NAME_MAX_BYTES:
@@ -195,6 +221,25 @@ def _record(line: Line, options: IngestOptions, default_observed_at: datetime | 
         entity_key=_key(fields, options.key_field),
         observed_at=_observed_at(fields, options.observed_at_field, default_observed_at, line.record_number),
         given_id=None if options.id_field is None else _name(fields, options.id_field, "id"),
+    )
+
+
+def _exported_record(line: Line, entity_type: str) -> Record:
+    exported = line.content
+    if isinstance(exported, Invalid):
+        raise exported
+    assert isinstance(exported, Exported)  # noqa: S101  the reader of exports gives nothing else
+    if exported.entity_type != entity_type:
+        message = f"entity_type: the observation is of {_shown(exported.entity_type)}, not of {entity_type}."
+        raise Invalid("other_entity_type", message, field="entity_type")
+    return Record(
+        line=line,
+        fields=exported.record,
+        user_name=exported.user_name,
+        entity_key=exported.entity_key,
+        observed_at=exported.observed_at,
+        given_id=exported.id,
+        exported=exported,
     )
 
 

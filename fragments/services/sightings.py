@@ -29,7 +29,7 @@ class _Row:
     def add(self, observation: NewObservation, fragment: Fragment) -> None:
         """Takes in another sighting of the same value. The newest one names the observation; a sighting as the
         original of a converted value says nothing about why the value is a fragment elsewhere."""
-        self.frequency += 1
+        self.frequency += fragment.frequency
         is_newer = _is_newer(observation, self.observation)
         if is_newer:
             self.observation = observation
@@ -66,7 +66,7 @@ def sightings_record(carried: Iterable[tuple[NewObservation, Fragment]]) -> int:
     rows: dict[tuple[object, ...], _Row] = {}
     sightings = 0
     for observation, fragment in carried:
-        sightings += 1
+        sightings += fragment.frequency
         canonical = canonical_bytes(fragment.value)
         digest = sha256(canonical).digest()
         # Priority, specificity and kind are part of the row's identity; within one run they are all the same.
@@ -81,7 +81,7 @@ def sightings_record(carried: Iterable[tuple[NewObservation, Fragment]]) -> int:
         )
         row = rows.get(key)
         if row is None:
-            rows[key] = _Row(observation, fragment, canonical, digest, 1)
+            rows[key] = _Row(observation, fragment, canonical, digest, fragment.frequency)
         else:
             row.add(observation, fragment)
     if rows:

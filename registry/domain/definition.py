@@ -13,14 +13,24 @@ from functools import cached_property
 from typing import Final, cast
 
 from registry.domain.converters import CONVERTERS
-from registry.domain.vocabulary import DEFAULT_KIND_ORDER, FieldType, Strategy, TieBreaker
+from registry.domain.names import confusable_form
+from registry.domain.vocabulary import (
+    DEFAULT_KIND_ORDER,
+    FITTING_TYPES,
+    ConstraintName,
+    FieldType,
+    Strategy,
+    TieBreaker,
+)
 from schemaevo.kernel.canonical import Json, JsonObject, content_hash
 
 __all__ = [
     "DEFAULT_KIND_ORDER",
     "UNDECLARED_REDUCTION_HASH",
+    "ConstraintName",
     "Constraints",
     "Converter",
+    "Declaration",
     "Definition",
     "Field",
     "FieldType",
@@ -43,6 +53,20 @@ class Converter:
     target: FieldType
     function: str
 
+    @classmethod
+    def from_json(cls, stored: str | JsonObject) -> Converter:
+        """A converter by its name alone, or as an object; what it leaves out is what the function does."""
+        if isinstance(stored, str):
+            stored = {"function": stored}
+        function = cast(str, stored["function"])
+        spec = CONVERTERS.get(function)
+        source, target = stored.get("from"), stored.get("to")
+        return cls(
+            source=FieldType(cast(str, source)) if source is not None or spec is None else spec.source,
+            target=FieldType(cast(str, target)) if target is not None or spec is None else spec.target,
+            function=function,
+        )
+
     def to_json(self) -> JsonObject:
         """The stored form."""
         return {"from": self.source.value, "to": self.target.value, "function": self.function}
@@ -63,18 +87,49 @@ class Constraints:
     pattern: str | None = None
     enum: tuple[Json, ...] = ()
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Json] | None) -> Constraints:
+        """The constraints that a document known to be valid states; those it leaves out are none."""
+        if not stored:
+            return NO_CONSTRAINTS
+        return cls(
+            minimum=cast("int | Decimal | None", stored.get("min")),
+            maximum=cast("int | Decimal | None", stored.get("max")),
+            min_length=cast("int | None", stored.get("min_length")),
+            max_length=cast("int | None", stored.get("max_length")),
+            pattern=cast("str | None", stored.get("pattern")),
+            enum=tuple(cast("list[Json] | None", stored.get("enum")) or ()),
+        )
+
     def to_json(self) -> JsonObject:
         """The stored form, without what is not constrained."""
-        document: dict[str, Json] = {
-            "min": self.minimum,
-            "max": self.maximum,
-            "min_length": self.min_length,
-            "max_length": self.max_length,
-            "pattern": self.pattern,
-            "enum": list(self.enum) or None,
-        }
-        return {key: value for key, value in document.items() if value is not None}
+        return {name.value: value for name in ConstraintName if (value := self.get(name)) is not None}
 
+    def get(self, name: ConstraintName) -> Json:
+        """One constraint as it is stored; None if there is none of that name."""
+        if name is ConstraintName.ENUM:
+            return list(self.enum) or None
+        value: Json = getattr(self, _CONSTRAINT_ATTRIBUTES[name])
+        return value
+
+    def changed(self, changes: Mapping[ConstraintName, Json]) -> Constraints:
+        """These constraints with others in the place of some; None takes one away."""
+        stored = self.to_json()
+        for name, value in changes.items():
+            if value is None:
+                stored.pop(name.value, None)
+            else:
+                stored[name.value] = value
+        return Constraints.from_json(stored)
+
+
+_CONSTRAINT_ATTRIBUTES: Final = {
+    ConstraintName.MIN: "minimum",
+    ConstraintName.MAX: "maximum",
+    ConstraintName.MIN_LENGTH: "min_length",
+    ConstraintName.MAX_LENGTH: "max_length",
+    ConstraintName.PATTERN: "pattern",
+}
 
 NO_CONSTRAINTS: Final = Constraints()
 
@@ -89,6 +144,19 @@ class Field:
     description: str = ""
     converters: tuple[Converter, ...] = ()
     constraints: Constraints = NO_CONSTRAINTS
+
+    @classmethod
+    def from_json(cls, name: str, stored: Mapping[str, Json]) -> Field:
+        """The field that a document known to be valid declares."""
+        converters = cast("list[str | JsonObject]", stored.get("converters") or [])
+        return cls(
+            name=name,
+            type=FieldType(cast(str, stored["type"])),
+            required=bool(stored.get("required", False)),
+            description=cast("str | None", stored.get("description")) or "",
+            converters=tuple(Converter.from_json(converter) for converter in converters),
+            constraints=Constraints.from_json(cast("JsonObject | None", stored.get("constraints"))),
+        )
 
     def to_json(self) -> JsonObject:
         """The stored form, without defaults."""
@@ -111,6 +179,20 @@ class Policy:
     strategy: Strategy = Strategy.LAST_WRITE
     tie_breaker: TieBreaker = TieBreaker.OBSERVED_AT
 
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Json]) -> Policy:
+        """The policy that a document known to be valid states, without a tie breaker that is never asked."""
+        strategy = Strategy(cast(str, stored.get("strategy") or Strategy.LAST_WRITE.value))
+        if strategy is not Strategy.MOST_SPECIFIC:
+            return cls(strategy)
+        return cls(strategy, TieBreaker(cast(str, stored.get("tie_breaker") or TieBreaker.OBSERVED_AT.value)))
+
+    @property
+    def normalised(self) -> Policy:
+        """The one policy that stands for all that merge as this one does."""
+        tie_breaker = TieBreaker.SOURCE_PRIORITY if self.asks_priority_on_tie else TieBreaker.OBSERVED_AT
+        return Policy(self.strategy, tie_breaker)
+
     @property
     def asks_priority_on_tie(self) -> bool:
         """Whether equal specificities are settled by priority before the kind order."""
@@ -125,6 +207,28 @@ class Policy:
 
 
 DEFAULT_POLICY: Final = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A field together with its merge policy: all that a definition says about it."""
+
+    field: Field
+    policy: Policy = DEFAULT_POLICY
+
+    @classmethod
+    def from_json(cls, name: str, stored: Mapping[str, Json]) -> Declaration:
+        """What a document known to be valid says about the field of this name."""
+        policy = cast("JsonObject | None", stored.get("merge_policy"))
+        field = Field.from_json(name, stored)
+        return cls(field) if policy is None else cls(field, Policy.from_json(policy))
+
+    def to_json(self) -> JsonObject:
+        """The field's stored form, with its `merge_policy` unless that is the default."""
+        document = self.field.to_json()
+        if self.policy.normalised != DEFAULT_POLICY:
+            document["merge_policy"] = self.policy.to_json()
+        return document
 
 
 @dataclass(frozen=True)
@@ -142,8 +246,8 @@ class Definition:
         policies = cast(Mapping[str, JsonObject], document.get("merge_policies") or {})
         kinds = cast("list[str] | None", document.get("observation_source_priority"))
         return cls(
-            fields={name: _field(name, stored) for name, stored in fields.items()},
-            merge_policies={name: _policy(stored) for name, stored in policies.items()},
+            fields={name: Field.from_json(name, stored) for name, stored in fields.items()},
+            merge_policies={name: Policy.from_json(stored) for name, stored in policies.items()},
             observation_source_priority=None if kinds is None else tuple(kinds),
         )
 
@@ -177,8 +281,33 @@ class Definition:
         return len(ranks) if kind is None else ranks.get(kind, len(ranks))
 
     @cached_property
+    def fitting_types(self) -> Mapping[str, frozenset[type]]:
+        """For each field the Python types of the values that have its type."""
+        return {name: FITTING_TYPES[field.type] for name, field in self.fields.items()}
+
+    @cached_property
+    def settling_types(self) -> Mapping[str, frozenset[type]]:
+        """For each field the Python types whose values fit whatever they are, so that nothing else need be asked."""
+        none = frozenset({type(None)})
+        return {
+            name: FITTING_TYPES[field.type]
+            if field.constraints == NO_CONSTRAINTS and field.type is not FieldType.DATE
+            else none
+            for name, field in self.fields.items()
+        }
+
+    @cached_property
     def _kind_ranks(self) -> dict[str, int]:
         return _ranks(self.kind_order)
+
+    def declaration(self, name: str) -> Declaration:
+        """All that is said about a declared field."""
+        return Declaration(self.fields[name], self.policy_of(name).normalised)
+
+    @cached_property
+    def names_by_confusable_form(self) -> Mapping[str, str]:
+        """The declared names by the form in which names that people would confuse are equal."""
+        return {confusable_form(name): name for name in self.fields}
 
     @cached_property
     def reduction_hash(self) -> str:
@@ -218,51 +347,3 @@ def _ranks(order: tuple[str, ...]) -> dict[str, int]:
 
 
 _DEFAULT_RANKS: Final = _ranks(DEFAULT_KIND_ORDER)
-
-
-def _field(name: str, stored: JsonObject) -> Field:
-    converters = cast("list[str | JsonObject]", stored.get("converters") or [])
-    return Field(
-        name=name,
-        type=FieldType(cast(str, stored["type"])),
-        required=bool(stored.get("required", False)),
-        description=cast("str | None", stored.get("description")) or "",
-        converters=tuple(_converter(converter) for converter in converters),
-        constraints=_constraints(cast("JsonObject | None", stored.get("constraints"))),
-    )
-
-
-def _converter(stored: str | JsonObject) -> Converter:
-    """A converter by its name alone, or as an object; what it leaves out is what the function does."""
-    if isinstance(stored, str):
-        stored = {"function": stored}
-    function = cast(str, stored["function"])
-    spec = CONVERTERS.get(function)
-    source, target = stored.get("from"), stored.get("to")
-    return Converter(
-        source=FieldType(cast(str, source)) if source is not None or spec is None else spec.source,
-        target=FieldType(cast(str, target)) if target is not None or spec is None else spec.target,
-        function=function,
-    )
-
-
-def _constraints(stored: JsonObject | None) -> Constraints:
-    if not stored:
-        return NO_CONSTRAINTS
-    return Constraints(
-        minimum=cast("int | Decimal | None", stored.get("min")),
-        maximum=cast("int | Decimal | None", stored.get("max")),
-        min_length=cast("int | None", stored.get("min_length")),
-        max_length=cast("int | None", stored.get("max_length")),
-        pattern=cast("str | None", stored.get("pattern")),
-        enum=tuple(cast("list[Json] | None", stored.get("enum")) or ()),
-    )
-
-
-def _policy(stored: JsonObject) -> Policy:
-    strategy = Strategy(cast(str, stored.get("strategy") or DEFAULT_POLICY.strategy.value))
-    if strategy is not Strategy.MOST_SPECIFIC:
-        return Policy(strategy)
-    return Policy(
-        strategy, TieBreaker(cast(str, stored.get("tie_breaker") or DEFAULT_POLICY.tie_breaker.value))
-    )

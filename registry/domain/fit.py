@@ -4,56 +4,37 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import re2
 
 from registry.domain.converters import NOT_CONVERTED, NotConverted, convert
 from registry.domain.definition import NO_CONSTRAINTS, Constraints, Field
 from registry.domain.times import is_date_or_time
-from registry.domain.vocabulary import FieldType
+from registry.domain.vocabulary import FITTING_TYPES, JSON_TYPES, FieldType
 from schemaevo.kernel.canonical import Json, canonical_bytes
 
 Misfit: TypeAlias = Literal["type_mismatch", "constraint"]
 
-_JSON_TYPES: Final[dict[type, FieldType]] = {
-    str: FieldType.STRING,
-    int: FieldType.NUMBER,
-    Decimal: FieldType.NUMBER,
-    bool: FieldType.BOOLEAN,
-    list: FieldType.ARRAY,
-    dict: FieldType.OBJECT,
-}
-
-# Asked for every value of every record, so one look-up has to answer.
-_FITTING: Final[dict[FieldType, frozenset[type]]] = {
-    field_type: frozenset(
-        {type(None)}
-        | {
-            python_type
-            for python_type, found in _JSON_TYPES.items()
-            if found is field_type or (found is FieldType.STRING and field_type is FieldType.DATE)
-        }
-    )
-    for field_type in FieldType
-}
+# RE2 finds a pattern too large only once it has made about so many instructions of it.
+_SIZE_OF_A_REFUSED_ONE = 50_000
 
 
 def json_type(value: Json) -> FieldType | None:
     """The type that JSON gives a value; None for null, which has none."""
-    return None if value is None else _JSON_TYPES[type(value)]
+    return None if value is None else JSON_TYPES[type(value)]
 
 
 def fits_type(value: Json, field_type: FieldType) -> bool:
     """Whether a value has a field's type by its JSON type alone; any string is a date, and null fits."""
-    return type(value) in _FITTING[field_type]
+    return type(value) in FITTING_TYPES[field_type]
 
 
 def fits(value: Json, field: Field) -> Misfit | None:
     """None if a value may be stored as this field at ingest, else why not. null always fits."""
     if value is None:
         return None
-    if type(value) not in _FITTING[field.type]:
+    if type(value) not in FITTING_TYPES[field.type]:
         return "type_mismatch"
     if field.type is FieldType.DATE and not (isinstance(value, str) and is_date_or_time(value)):
         return "type_mismatch"
@@ -92,7 +73,7 @@ def convert_for_ingest(value: Json, field: Field) -> Json | NotConverted:
 
 def convert_for_reduction(value: Json, field: Field) -> Json:
     """The value as a snapshot shows it: converted if it is of another type and a converter applies."""
-    if type(value) in _FITTING[field.type]:
+    if type(value) in FITTING_TYPES[field.type]:
         return value
     source = json_type(value)
     for converter in field.converters:
@@ -111,6 +92,11 @@ def pattern_problem(pattern: str) -> str | None:
         reason = error.args[0] if error.args else "not a pattern"
         return reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
     return None
+
+
+def pattern_size(pattern: str) -> int:
+    """How many instructions RE2 makes of a pattern, which is what compiling it costs in time and memory."""
+    return _SIZE_OF_A_REFUSED_ONE if pattern_problem(pattern) else int(_compiled(pattern).programsize)
 
 
 @lru_cache(maxsize=1024)

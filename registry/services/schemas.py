@@ -1,22 +1,23 @@
-"""Registering versions and putting them in force."""
+"""Registering versions: a whole definition, or edits of the one that is there."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db import connection, transaction
-from django.db.models import BooleanField, Case, F, Q, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db import transaction
 
+from registry.domain.compatibility import Predecessor, require_compatible
+from registry.domain.definition import Definition
 from registry.domain.diff import bump, next_version
-from registry.domain.validation import entity_type_problem, parse_definition
-from registry.errors import ReviewNeeded, SchemaNotFound
-from registry.events import schema_in_force_changed
+from registry.domain.edit_documents import parse_edits
+from registry.domain.edits import edited
+from registry.domain.validation import parse_definition
+from registry.errors import SchemaNotFound, StaleBase
 from registry.models import Schema, SchemaVersion
-from registry.selectors import owned_by, version_in_force
+from registry.selectors import compatibility_mode, owned_by
+from registry.services.locking import hold_for_change, require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, content_hash, require_storable
-from schemaevo.kernel.errors import Invalid
-from schemaevo.kernel.locks import LockSpace, hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,41 +30,143 @@ class Registered:
 
 @transaction.atomic
 def schema_register(
-    *, entity_type: str, document: Json, actor: Actor, user_id: int | None = None, note: str = ""
+    *,
+    entity_type: str,
+    document: Json,
+    actor: Actor,
+    user_id: int | None = None,
+    note: str = "",
+    base: str | None = None,
 ) -> Registered:
     """The definition is a version of the schema; it is not in force yet.
 
     `document` is the JSON of a definition: ``{"fields": …, "merge_policies": …}``. The number follows from the
     difference to the version in force (else to the newest) and counts on from the highest number. A definition
-    equal to one that is registered returns that version.
+    equal to one that is registered returns that version. `base` is the number of the version that the author looked
+    at, as for `schema_update`; if it is another by now, nothing is registered.
 
     Raises: Denied; Invalid `invalid_entity_type`; InvalidDefinition `invalid_definition` with every problem;
-    Unstorable for a note that cannot be stored.
+    StaleBase `stale_base`; IncompatibleChange `incompatible_change` with every reason; Unstorable for a note that
+    cannot be stored; LockTimeout.
     """
+    _authorise(actor, entity_type, note)
+    definition = parse_definition(document)
+    hold_for_change(entity_type, user_id)
+    versions = _versions(entity_type, user_id)
+    if base is not None:
+        _require_base(entity_type, versions, base)
+    return _register(entity_type, user_id, versions, definition, actor, note)
+
+
+@transaction.atomic
+def schema_update(
+    *,
+    entity_type: str,
+    edits: Json,
+    base: str,
+    actor: Actor,
+    user_id: int | None = None,
+    note: str = "",
+) -> Registered:
+    """A version is registered that differs from `base` by these edits, and by nothing else.
+
+    `edits` is a list as `registry.domain.edit_documents` describes it. `base` is the number of the newest draft, that
+    is a version above the one in force that never was in force and is not retired; without a draft that of the version
+    in force; where none is, of the newest. The version is not in force yet.
+
+    Raises: as `schema_register`, and InvalidEdits `invalid_edits` with every problem; SchemaNotFound.
+    """
+    _authorise(actor, entity_type, note)
+    parsed = parse_edits(edits)
+    hold_for_change(entity_type, user_id)
+    versions = _versions(entity_type, user_id)
+    if not versions:
+        raise SchemaNotFound(entity_type, base, "global" if user_id is None else f"user {user_id}")
+    present = _require_base(entity_type, versions, base)
+    definition = edited(present.parsed, parsed)
+    return _register(entity_type, user_id, versions, definition, actor, note)
+
+
+def require_compatible_version(version: SchemaVersion, siblings: Sequence[SchemaVersion]) -> None:
+    """The version may come after those of its schema that are or were in force, by the mode of its entity type.
+
+    Raises: IncompatibleChange `incompatible_change` with every reason.
+    """
+    _require_compatible(
+        version.entity_type, version.parsed, [sibling for sibling in siblings if sibling.pk != version.pk]
+    )
+
+
+def _require_compatible(entity_type: str, definition: Definition, versions: Sequence[SchemaVersion]) -> None:
+    mode = compatibility_mode(entity_type=entity_type)
+    active = next((version for version in versions if version.is_active), None)
+    before = [v for v in versions if v.first_activated_at is not None] if mode.is_transitive else []
+    require_compatible(
+        mode,
+        definition,
+        None if active is None else Predecessor(active.number, active.parsed),
+        [Predecessor(version.number, version.parsed) for version in before],
+    )
+
+
+def _authorise(actor: Actor, entity_type: str, note: str) -> None:
     actor.require("registry.register_schema")
     require_storable(note)
-    problem = entity_type_problem(entity_type)
-    if problem:
-        raise Invalid("invalid_entity_type", problem, entity_type=entity_type)
-    definition = parse_definition(document)
+    require_entity_type(entity_type)
+
+
+def _versions(entity_type: str, user_id: int | None) -> list[SchemaVersion]:
+    """All versions of a schema, the newest last. Under the lock nobody else makes one meanwhile."""
+    found = SchemaVersion.objects.filter(owned_by(user_id), entity_type=entity_type)
+    return list(found.order_by("major", "minor", "patch"))
+
+
+def _present(versions: Sequence[SchemaVersion]) -> SchemaVersion | None:
+    """What the next version is compared with: the version in force, else the newest."""
+    return next((v for v in versions if v.is_active), versions[-1] if versions else None)
+
+
+def _to_edit(versions: Sequence[SchemaVersion]) -> SchemaVersion | None:
+    """What the next edit begins from: the newest draft, so that no edit is lost that waits to come into force; else
+    what the next version is compared with. A draft that was retired waits for nothing."""
+    present = _present(versions)
+    for version in reversed(versions):
+        if version is present:
+            break
+        if version.first_activated_at is None and version.retired_at is None:
+            return version
+    return present
+
+
+def _require_base(entity_type: str, versions: Sequence[SchemaVersion], base: str) -> SchemaVersion:
+    present = _to_edit(versions)
+    if present is None or present.number != base:
+        raise StaleBase(entity_type, base, present.number if present else None)
+    return present
+
+
+def _register(
+    entity_type: str,
+    user_id: int | None,
+    versions: Sequence[SchemaVersion],
+    definition: Definition,
+    actor: Actor,
+    note: str,
+) -> Registered:
     stored = definition.to_json()
     digest = content_hash(stored)
-
-    _hold(entity_type, user_id)
-    # Under the lock nobody else makes it meanwhile.
-    schema = Schema.objects.filter(owned_by(user_id), entity_type=entity_type).first()
-    if schema is None:
-        schema = Schema.objects.create(entity_type=entity_type, user_id=user_id)
-    versions = list(schema.versions.order_by("major", "minor", "patch"))
     for version in versions:
         if version.definition_hash == digest:
             return Registered(version, created=False)
-
-    base = next((v for v in versions if v.is_active), versions[-1] if versions else None)
+    _require_compatible(entity_type, definition, versions)
+    present = _present(versions)
     highest = (versions[-1].major, versions[-1].minor, versions[-1].patch) if versions else None
     # Two definitions with different hashes differ at least in their text.
-    change = bump(base.parsed if base else None, definition) or "patch"
+    change = bump(present.parsed if present else None, definition) or "patch"
     major, minor, patch = next_version(highest, change)
+    schema = Schema.objects.filter(owned_by(user_id), entity_type=entity_type).first()
+    if schema is None:
+        schema = Schema.objects.create(entity_type=entity_type, user_id=user_id)
     version = SchemaVersion.objects.create(
         schema=schema,
         entity_type=entity_type,
@@ -91,117 +194,3 @@ def schema_register(
         reason=note,
     )
     return Registered(version, created=True)
-
-
-@transaction.atomic
-def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") -> SchemaVersion:
-    """The version is in force, instead of the one that was.
-
-    When this returns, no process splits a record by the older version: ingest holds the shared lock of what is
-    in force while it writes. Activating what is in force changes nothing. A global schema that was ever in force
-    changes only after a review, or with a reason in `without_review`.
-
-    Raises: Denied; SchemaNotFound; ReviewNeeded `review_needed`; Unstorable for such a reason; LockTimeout.
-    """
-    actor.require("registry.activate_schema")
-    require_storable(without_review)
-    version = _version(version_id)
-    _hold(version.entity_type, version.user_id)
-    version = _version(version_id)
-    if version.is_active:
-        return version
-    siblings = SchemaVersion.objects.filter(schema_id=version.schema_id)
-    if version.user_id is None and siblings.filter(first_activated_at__isnull=False).exists():
-        _require_reason(version.entity_type, actor, without_review)
-    before = siblings.filter(is_active=True).first()
-    is_it = Q(pk=version.pk)
-    # One statement flips both: at no moment are there two in force, or none.
-    siblings.filter(is_it | Q(is_active=True)).update(
-        is_active=Case(When(is_it, then=Value(True)), default=Value(False), output_field=BooleanField()),
-        first_activated_at=Case(
-            When(is_it, then=Coalesce("first_activated_at", Now())), default=F("first_activated_at")
-        ),
-        activated_at=Case(When(is_it, then=Now()), default=F("activated_at")),
-    )
-    _changed(version, "schema_version.activate", before, version, actor, without_review)
-    version.refresh_from_db()
-    return version
-
-
-@transaction.atomic
-def schema_deactivate(
-    *, entity_type: str, user_id: int | None, actor: Actor, without_review: str = ""
-) -> SchemaVersion | None:
-    """No version of that type and owner is in force. Gives the one that was, if there was one.
-
-    Raises: Denied; ReviewNeeded `review_needed` for a global schema; Unstorable for such a reason; LockTimeout.
-    """
-    actor.require("registry.activate_schema")
-    require_storable(without_review)
-    _hold(entity_type, user_id)
-    version = version_in_force(entity_type=entity_type, user_id=user_id)
-    if version is None:
-        return None
-    if user_id is None:
-        _require_reason(entity_type, actor, without_review)
-    SchemaVersion.objects.filter(pk=version.pk).update(is_active=False)
-    _changed(version, "schema_version.deactivate", version, None, actor, without_review)
-    version.refresh_from_db()
-    return version
-
-
-def _require_reason(entity_type: str, actor: Actor, without_review: str) -> None:
-    """Only the shell may do without a review, and has to say why."""
-    if not (actor.is_trusted and without_review.strip()):
-        raise ReviewNeeded(entity_type)
-
-
-def _hold(entity_type: str, user_id: int | None) -> None:
-    """A change locks its own type and owner only, so that one user's never holds up another user."""
-    if user_id is None:
-        hold(LockSpace.SCHEMA_TYPE, [(entity_type,)])
-    else:
-        hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id)])
-
-
-def _version(version_id: int) -> SchemaVersion:
-    version = SchemaVersion.objects.filter(pk=version_id).first()
-    if version is None:
-        raise SchemaNotFound("", str(version_id), "by id")
-    return version
-
-
-def _changed(
-    version: SchemaVersion,
-    action: str,
-    before: SchemaVersion | None,
-    after: SchemaVersion | None,
-    actor: Actor,
-    without_review: str,
-) -> None:
-    """Epoch up, audit row, event: what every change of what is in force has in common."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            INSERT INTO schema_epochs (entity_type, user_id, epoch) VALUES (%s, %s, 1)
-            ON CONFLICT (entity_type, user_id) DO UPDATE SET epoch = schema_epochs.epoch + 1
-            """,
-            [version.entity_type, version.user_id],
-        )
-    audit_record(
-        actor=actor,
-        action=action,
-        target_type="schema_version",
-        target_id=version.pk,
-        before={"in_force": before.number if before else None},
-        after={
-            "in_force": after.number if after else None,
-            "entity_type": version.entity_type,
-            "owner": version.user_id,
-            "without_review": bool(without_review.strip()),
-        },
-        reason=without_review.strip(),
-    )
-    schema_in_force_changed.send(
-        sender=SchemaVersion, entity_type=version.entity_type, user_id=version.user_id
-    )

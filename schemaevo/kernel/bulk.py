@@ -8,8 +8,9 @@ from itertools import repeat
 from operator import is_, itemgetter
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from psycopg import sql
+from psycopg.errors import UniqueViolation
 
 #: Fewer rows than this are sent as they are: looking for what they share costs more than sending it.
 _NARROW_FROM = 32
@@ -38,21 +39,41 @@ def copy_into_temporary(
         + (sql.SQL(" DEFAULT {}").format(sql.Literal(shared[column])) if column in shared else sql.SQL(""))
         for column, kind in columns.items()
     )
-    sent = sql.SQL(", ").join(sql.Identifier(column) for column in columns if column not in shared)
+    sent = [column for column in columns if column not in shared]
     with connection.cursor() as cursor:
         # The same transaction may come by here again, as batches in a test do. Both in one message: where a batch
         # is small, the round trips are what it costs.
         create = "DROP TABLE IF EXISTS pg_temp.{0}; CREATE TEMPORARY TABLE {0} ({1}) ON COMMIT DROP"
         cursor.execute(sql.SQL(create).format(name, definitions))
-        statement = sql.SQL("COPY {} ({}) FROM STDIN").format(name, sent)
-        with cursor.copy(statement) as copy:
+        with cursor.copy(_copy(table, sent)) as copy:
             for row in rows:
                 copy.write_row(row)
+
+
+def copy_unless_taken(table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bool:
+    """The table holds these rows as well; or none of them, and False is given, where one has a key that is taken.
+
+    For rows that were not there a moment ago. A temporary table and an INSERT that can pass over what is there cost
+    half as much again, and somebody else brings the same rows in the same moment only now and then. Rows come in the
+    order of their keys: two that bring the same ones then wait for each other in that order alone.
+    """
+    try:
+        with transaction.atomic(), connection.cursor() as cursor, cursor.copy(_copy(table, columns)) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except UniqueViolation:  # as psycopg raises it: a COPY does not pass through Django
+        return False
+    return True
 
 
 def uuid_array(ids: Iterable[str]) -> str:
     """Ids, as UUID texts, in the form of a parameter `%s::uuid[]`; psycopg looks at each item of a list."""
     return f"{{{','.join(ids)}}}"
+
+
+def _copy(table: str, columns: Iterable[str]) -> sql.Composed:
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table), names)
 
 
 def _narrowed(

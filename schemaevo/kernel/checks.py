@@ -13,7 +13,14 @@ TRIGGERS: frozenset[tuple[str, str]] = frozenset(
     {
         ("audit_events", "audit_events_append_only"),
         ("schema_registry", "schema_registry_immutable"),
+        ("schema_registry", "schema_registry_epoch_delete"),
+        ("schema_registry", "schema_registry_epoch_insert"),
+        ("schema_registry", "schema_registry_epoch_update"),
         ("schemas", "schemas_identity"),
+        ("user_schema_extensions", "user_schema_extensions_epoch_delete"),
+        ("user_schema_extensions", "user_schema_extensions_epoch_insert"),
+        ("user_schema_extensions", "user_schema_extensions_epoch_update"),
+        ("user_schema_extensions", "user_schema_extensions_immutable"),
         ("observations", "observations_append_only"),
     }
 )

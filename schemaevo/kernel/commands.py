@@ -2,6 +2,7 @@
 
 import sys
 from abc import abstractmethod
+from decimal import Decimal
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -66,12 +67,15 @@ class ServiceCommand(BaseCommand):
 
 
 def _text(error: DomainError) -> str:
-    problems = error.context.get("problems")
-    if not isinstance(problems, list):
+    """One line per problem of a document, or per reason of a refusal; else the message."""
+    found = error.context.get("problems", error.context.get("reasons"))
+    if not isinstance(found, list):
         return error.message
-    lines = [f"  {p['path']}: {p['message']} [{p['rule']}]" for p in problems if isinstance(p, dict)]
-    found = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
-    return "\n".join([f"{found} [{error.code}]", *lines])
+    lines = [f"  {p['path']}: {p['message']} [{p['rule']}]" for p in found if isinstance(p, dict)]
+    count = error.context.get("problem_count", len(lines))
+    what = "one problem" if count == 1 else f"{count} problems"
+    listed = what if count == len(lines) else f"{what}, of which the first {len(lines)} are"
+    return "\n".join([f"{listed} [{error.code}]", *lines])
 
 
 def _plain(value: Any) -> Json:
@@ -80,7 +84,7 @@ def _plain(value: Any) -> Json:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, (bool, int, Decimal)):
         return value
     # An argument may be bytes that are no text.
     return str(value).encode(errors="backslashreplace").decode()

@@ -30,6 +30,9 @@ class LockSpace(enum.IntEnum):
     FRAGMENTS = 40
     #: The switch that pauses everything; taken alone. Key: ("all",).
     PAUSE = 50
+    #: The beginning of ingest runs over one content: who is first gives the others its time. Taken alone, in a
+    #: transaction that only inserts the run's row. Key: (content_hash, entity_type).
+    INGEST_RUN = 60
 
 
 Key = tuple[str | int, ...]

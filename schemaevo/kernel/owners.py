@@ -2,14 +2,20 @@
 
 from collections.abc import Collection, Mapping
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
+from django.db import connection
 from django.db.models import Q
+from django.db.utils import OperationalError
+from psycopg import errors as pg
 
 from schemaevo.kernel.canonical import is_storable_text
-from schemaevo.kernel.errors import Invalid, NotFound
+from schemaevo.kernel.errors import Invalid, LockTimeout, NotFound
 from schemaevo.kernel.models import User
 
 USERNAME_MAX = 150
+#: Ids of users up to this one are read exactly by every JSON reader, and behind it ids are left in plenty.
+ID_MAX = 2**53 - 1
 
 
 def user_by_name(name: str) -> User:
@@ -17,7 +23,8 @@ def user_by_name(name: str) -> User:
 
     Raises: NotFound `user_not_found`; Invalid `user_ambiguous` for an e-mail that several share.
     """
-    if not is_storable_text(name):
+    # Nothing names nobody: the e-mail of most owners is empty.
+    if not name or not is_storable_text(name):
         raise _not_found(name)
     username = owner_name(name)
     found = list(User.objects.filter(Q(username=username) | Q(email__iexact=name)).order_by("pk")[:3])
@@ -74,3 +81,48 @@ def owners_create(names: Collection[str]) -> Mapping[str, int]:
         [User(username=name, password=password) for name in sorted(names)], ignore_conflicts=True
     )
     return owners_by_username(names)
+
+
+def owners_by_id(user_ids: Collection[int]) -> Mapping[int, str]:
+    """The usernames of the users with these ids; unknown ids are left out."""
+    return dict(User.objects.filter(pk__in=list(user_ids)).values_list("pk", "username"))
+
+
+def owners_restore(ids: Mapping[str, int]) -> None:
+    """Every name is an owner with the given id, unless name or id was taken by now; ids made later are others.
+
+    Runs inside the caller's transaction, and until that ends nobody else makes or changes a user. It is the first
+    thing there to be locked: who makes an owner has the table before any schema.
+    Raises: LockTimeout `lock_timeout`.
+    """
+    _hold_users()
+    password = make_password(None)
+    User.objects.bulk_create(
+        [User(pk=ids[name], username=name, password=password) for name in sorted(ids)], ignore_conflicts=True
+    )
+    with connection.cursor() as cursor:
+        # One number is left out: the sequence tells no other way where it stands.
+        cursor.execute(
+            "SELECT setval(s.name, greatest(nextval(s.name), %s))"
+            " FROM (SELECT pg_get_serial_sequence(%s, %s)::regclass AS name) AS s",
+            [max(ids.values()), User._meta.db_table, "id"],
+        )
+
+
+def _hold_users() -> None:
+    """Who inserts users has ended, and others wait.
+
+    Without it, one who had drawn an id from the sequence before it was moved would meet that id taken, and would
+    take that for a name that somebody else had made.
+    """
+    with connection.cursor() as cursor:
+        timeout = settings.SCHEMAEVO_LOCK_TIMEOUT_S
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(timeout * 1000)}ms"])
+        try:
+            cursor.execute("LOCK TABLE users IN SHARE ROW EXCLUSIVE MODE")
+        except OperationalError as error:
+            if isinstance(error.__cause__, pg.LockNotAvailable):
+                raise LockTimeout(
+                    "lock_timeout", f"Others were making users for more than {timeout} s; try again."
+                ) from error
+            raise

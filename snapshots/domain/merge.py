@@ -111,7 +111,8 @@ def project(state: JsonObject, definition: Definition | None) -> Reduced:
     values: JsonObject = {}
     provenance: Provenance = {}
     if not deleted:
-        declared = None if definition is None else definition.fields
+        declared = {} if definition is None else definition.fields
+        fitting = {} if definition is None else definition.fitting_types
         for name, held in known["fields"].items():
             if "items" in held:
                 if held["any"]:
@@ -119,7 +120,8 @@ def project(state: JsonObject, definition: Definition | None) -> Reduced:
                 continue
             value = held["value"]
             if value is not None:
-                values[name] = value if declared is None else convert_for_reduction(value, declared[name])
+                is_as_declared = definition is None or type(value) in fitting[name]
+                values[name] = value if is_as_declared else convert_for_reduction(value, declared[name])
                 provenance[name] = [held["key"][-1]]  # type: ignore[list-item]  # a ranking key ends in an id
     top = known["top"]
     return Reduced(

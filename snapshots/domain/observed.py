@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from schemaevo.kernel.canonical import Json
 
@@ -12,8 +12,7 @@ DELETED_KEY = "_deleted"
 """The key by which an observation says that its entity is gone; never a field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """What an observation says, when, and how far it is trusted.
 
     `id` and `ranks_as` are lower-case UUID texts, so that comparing them compares the bytes. `specificity`

@@ -7,9 +7,8 @@ path in `merge`; `verify` compares the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from registry.domain.definition import Definition, Field, Policy, Strategy, kind_rank
 from registry.domain.fit import convert_for_reduction
@@ -21,8 +20,7 @@ RankingKey: TypeAlias = list[int | Decimal | str]
 Provenance: TypeAlias = dict[str, list[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Reduced:
+class Reduced(NamedTuple):
     """What a snapshot row holds.
 
     `values` and `provenance` are what is shown: empty while the entity is deleted, although `state` keeps the

@@ -7,15 +7,15 @@ that was committed in between would be missed for good.
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar, cast
+from operator import itemgetter
+from typing import NamedTuple, TypeVar, cast
 
 from django.db import connection
 
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us, to_us
-from schemaevo.kernel.bulk import copy_into_temporary, uuid_array
+from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken, uuid_array
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted, exact_number
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import Reduced
@@ -23,8 +23,7 @@ from snapshots.domain.reducer import Reduced
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class LockedSnapshot:
+class LockedSnapshot(NamedTuple):
     """A snapshot row that this transaction has locked. `state` is the JSON text of its merge state."""
 
     entity_id: str
@@ -34,8 +33,7 @@ class LockedSnapshot:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class NewSnapshot:
+class NewSnapshot(NamedTuple):
     """What a locked row is to become, and the schema it was reduced under."""
 
     entity_id: str
@@ -43,8 +41,7 @@ class NewSnapshot:
     reduced: Reduced
 
 
-@dataclass(frozen=True, slots=True)
-class FirstSnapshot:
+class FirstSnapshot(NamedTuple):
     """What the row of an entity that has none is to be: its names and its content."""
 
     user_id: int
@@ -62,6 +59,7 @@ _SNAPSHOT_COLUMNS = {
     "last_observation_at": "timestamptz",
     "last_computed_observation_id": "uuid",
     "schema_version_id": "bigint",
+    "extension_revision_id": "bigint",
     "reduction_hash": "text",
 }
 
@@ -157,20 +155,24 @@ def snapshots_insert(rows: Iterable[FirstSnapshot], *, entity_type: str) -> set[
 
     Waits for whoever is inserting one of these rows, in the order (user, entity).
     """
-    copy_into_temporary(
-        "first_snapshots",
-        {"user_id": "bigint", "entity_key": "text", **_SNAPSHOT_COLUMNS},
-        ((row.user_id, row.entity_key, *_columns_of(row.content)) for row in rows),
+    ordered = sorted(
+        ((row.user_id, row.entity_key, *_columns_of(row.content)) for row in rows), key=itemgetter(0, 2)
     )
+    columns = {"user_id": "bigint", "entity_key": "text", **_SNAPSHOT_COLUMNS}
+    if copy_unless_taken(
+        "entity_snapshots", [*columns, "entity_type"], ((*row, entity_type) for row in ordered)
+    ):
+        return {cast(str, row[2]) for row in ordered}
+    copy_into_temporary("first_snapshots", columns, ordered)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO entity_snapshots (id, user_id, entity_type, entity_key, "values", provenance, merge_state,
                    deleted, observation_count, last_observation_at, last_computed_observation_id,
-                   schema_version_id, reduction_hash)
+                   schema_version_id, extension_revision_id, reduction_hash)
             SELECT id, user_id, %s, entity_key, "values", provenance, merge_state,
                    deleted, observation_count, last_observation_at, last_computed_observation_id,
-                   schema_version_id, reduction_hash
+                   schema_version_id, extension_revision_id, reduction_hash
               FROM first_snapshots ORDER BY user_id, id
             ON CONFLICT DO NOTHING
             RETURNING id::text
@@ -191,7 +193,7 @@ def snapshots_write(rows: Iterable[NewSnapshot]) -> None:
                    deleted = n.deleted, observation_count = n.observation_count,
                    last_observation_at = n.last_observation_at,
                    last_computed_observation_id = n.last_computed_observation_id,
-                   schema_version_id = n.schema_version_id, extension_revision_id = NULL,
+                   schema_version_id = n.schema_version_id, extension_revision_id = n.extension_revision_id,
                    reduction_hash = n.reduction_hash, computed_at = now()
               FROM new_snapshots AS n WHERE n.id = s.id
             """
@@ -212,6 +214,7 @@ def _columns_of(row: NewSnapshot) -> tuple[object, ...]:
         None if reduced.last_observed_us is None else from_us(reduced.last_observed_us).isoformat(),
         reduced.last_computed_id,
         row.schema.version_id,
+        row.schema.extension_revision_id,
         row.schema.reduction_hash,
     )
 

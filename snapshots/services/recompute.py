@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db import connection
 
-from registry.selectors import effective_schemas
+from registry.cache import load_current_schemas
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.locks import LockSpace, hold
 from snapshots.domain.reducer import reduce
@@ -37,7 +37,7 @@ def snapshots_recompute(*, entity_type: str, owners: Mapping[str, int]) -> int:
     user_ids = set(owners.values())
     hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
     hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
-    schemas = effective_schemas(entity_type=entity_type, user_ids=user_ids)
+    schemas = load_current_schemas(entity_type=entity_type, user_ids=user_ids)
     rows = snapshots_lock_for_update(owners.keys())
     histories = histories_of([row.entity_id for row in rows])
     snapshots_write(
@@ -51,13 +51,18 @@ def snapshots_recompute(*, entity_type: str, owners: Mapping[str, int]) -> int:
     return len(rows)
 
 
-def snapshots_recompute_waiting(*, entity_type: str, after_owner: int) -> Chunk:
-    """Up to a chunk of the snapshots that wait, of the owners after `after_owner`, are recomputed.
+def snapshots_recompute_waiting(
+    *, entity_type: str, after_owner: int, only_owner: int | None = None
+) -> Chunk:
+    """Up to a chunk of the snapshots that wait, of the owners after `after_owner`, or of one alone, are recomputed.
 
     The work list is the data itself: whatever was reduced by other rules than those in force.
     """
-    owner_ids = _owners_after(entity_type, after_owner, CHUNK_OWNERS)
-    schemas = effective_schemas(entity_type=entity_type, user_ids=owner_ids)
+    if only_owner is None:
+        owner_ids = _owners_after(entity_type, after_owner, CHUNK_OWNERS)
+    else:
+        owner_ids = [only_owner] if only_owner > after_owner else []
+    schemas = load_current_schemas(entity_type=entity_type, user_ids=owner_ids)
     found: dict[str, int] = {}
     length = 0
     finished: int | None = None if len(owner_ids) < CHUNK_OWNERS else owner_ids[-1]

@@ -9,8 +9,8 @@ from typing import cast
 
 from django.db import connection, transaction
 
+from registry.cache import load_current_schemas
 from registry.domain.times import to_us
-from registry.selectors import effective_schemas
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
@@ -144,7 +144,7 @@ def _compare_rows(rows: Collection[EntitySnapshot]) -> Verified:
     result = Verified()
     for entity_type in {row.entity_type for row in rows}:
         of_type = [row for row in rows if row.entity_type == entity_type]
-        schemas = effective_schemas(entity_type=entity_type, user_ids={row.user_id for row in of_type})
+        schemas = load_current_schemas(entity_type=entity_type, user_ids={row.user_id for row in of_type})
         for row in of_type:
             schema = schemas[row.user_id]
             if row.reduction_hash != schema.reduction_hash:

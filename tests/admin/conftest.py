@@ -8,10 +8,13 @@ import pytest
 from django.test import Client
 
 from fragments.models import DeadLetter, IngestRun, RawFragment
-from registry.models import SchemaVersion
+from registry.domain.compatibility import Mode
+from registry.models import ExtensionRevision, SchemaVersion
+from registry.services.compatibility import compatibility_set
+from registry.services.extensions import extension_save
 from schemaevo.kernel.models import User
 from snapshots.models import EntitySnapshot, Observation, Source
-from tests.factories import NOON, make_definition, make_login, make_run, make_user, make_version
+from tests.factories import NOON, SHELL, THING, make_definition, make_login, make_run, make_user, make_version
 
 #: Stands in every stored value of the store, and in nothing else.
 SECRET = "sesame-7f3a"
@@ -27,11 +30,13 @@ class Store:
     source: Source
     fragment: RawFragment
     letter: DeadLetter
+    extension: ExtensionRevision
 
 
 @pytest.fixture
 def store(db: None) -> Store:
-    """One owner, a schema, two observations of one entity that disagree, a fragment and a dead letter."""
+    """One owner, a schema, two observations of one entity that disagree, a fragment and a dead letter; and an
+    extension and a compatibility mode, which change nothing about them."""
     owner = make_user(username="owner-of-it")
     version = make_version(document=make_definition(k="string", colour="string", size="number"))
     make_run(
@@ -48,6 +53,14 @@ def store(db: None) -> Store:
         user=owner,
         source="newer",
     )
+    extended = extension_save(
+        entity_type=THING,
+        user_id=owner.pk,
+        document={"field_overrides": {"size": {"description": "in millimetres"}}},
+        actor=SHELL,
+        note="asked for by the owner",
+    )
+    compatibility_set(entity_type=THING, mode=Mode.BACKWARD_TRANSITIVE, actor=SHELL)
     return Store(
         owner=owner,
         version=version,
@@ -57,6 +70,7 @@ def store(db: None) -> Store:
         source=Source.objects.get(name="newer"),
         fragment=RawFragment.objects.get(),
         letter=DeadLetter.objects.get(),
+        extension=extended.revision,
     )
 
 

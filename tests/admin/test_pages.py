@@ -16,9 +16,10 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from fragments.models import IngestRun, RawFragment
+from fragments.models import IngestRun, IngestState, RawFragment
+from fragments.services.runs import runs_interrupt_silent
 from registry.models import SchemaVersion
-from registry.services.schemas import schema_activate
+from registry.services.activation import schema_activate
 from schemaevo.kernel.models import Job, JobState, User
 from schemaevo.kernel.pages import estimates
 from schemaevo.kernel.pages.estimates import rows_by_choice, rows_counted
@@ -88,7 +89,7 @@ def test_the_first_page_shows_live_jobs_and_recent_failures(client_of: Callable[
 def test_the_first_page_names_changes_without_review(
     store: Store, client_of: Callable[[str], Client]
 ) -> None:
-    own = make_version(document=make_definition(k="string"), user=store.owner, is_active=False)
+    own = make_version(document=make_definition(k="string"), user=make_user(), is_active=False)
     schema_activate(version_id=own.pk, actor=SHELL, without_review="only mine")
     second = make_version(document=make_definition(k="string"), is_active=False)
     schema_activate(version_id=second.pk, actor=SHELL, without_review="the feed changed overnight")
@@ -327,6 +328,24 @@ def test_who_may_not_decide_cannot(client_of: Callable[[str], Client], db: None,
     assert client.post(verb(version, "activate")).status_code == 403
     version.refresh_from_db()
     assert not version.is_active
+
+
+# --- ingest runs ----------------------------------------------------------------------------------------
+def test_a_run_that_was_interrupted_says_so_to_everybody(
+    store: Store, client_of: Callable[[str], Client]
+) -> None:
+    long_ago = timezone.now() - timedelta(days=1)
+    IngestRun.objects.filter(pk=store.run.pk).update(state=IngestState.RUNNING, alive_at=long_ago)
+    assert runs_interrupt_silent() == 1
+    client = client_of("viewer")
+    assert f"#{store.run.pk} " not in read(client, list_of(IngestRun), state="failed")
+    assert f"#{store.run.pk} stream thing interrupted" in read(
+        client, list_of(IngestRun), state="interrupted"
+    )
+    page = read(client, page_of(store.run))
+    assert "its process was killed, or waits for its input" in page
+    assert "last heard of" in page.lower()
+    assert "interrupted" in read(client, "/admin/")
 
 
 # --- signing in, times ----------------------------------------------------------------------------------

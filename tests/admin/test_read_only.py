@@ -21,6 +21,8 @@ def test_all_that_services_write_is_read_only() -> None:
     assert {model._meta.db_table for model in READ_ONLY} == {
         "schemas",
         "schema_registry",
+        "user_schema_extensions",
+        "schema_compatibility",
         "sources",
         "observations",
         "entity_snapshots",
@@ -76,6 +78,7 @@ def test_a_row_that_is_not_there_is_no_error(
 def test_looking_writes_nothing(store: Store, client_of: Callable[[str], Client]) -> None:
     client = client_of("superuser")
     rows = [store.snapshot, store.observation, store.fragment, store.run, store.letter, store.version]
+    rows.append(store.extension)
     with CaptureQueriesContext(connection) as queries:
         for url in ["/admin/", *map(list_of, READ_ONLY), *map(page_of, rows)]:
             client.get(url)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
@@ -139,7 +140,7 @@ def _upsert_snapshots(rows: Sequence[Row]) -> None:
 
 
 def _read(table: str, columns: Sequence[str], order: str) -> list[Row]:
-    # Ids as text, as the system has them while it works.
+    # Ids as text, as the system has them while it works, and times as it sends them.
     names = sql.SQL(", ").join(
         sql.SQL("{}::text").format(sql.Identifier(name)) if name in _UUIDS else sql.Identifier(name)
         for name in columns
@@ -150,7 +151,10 @@ def _read(table: str, columns: Sequence[str], order: str) -> list[Row]:
                 names, sql.Identifier(table), sql.Identifier(order)
             )
         )
-        return [tuple(row) for row in cursor]
+        return [
+            tuple(value.isoformat() if isinstance(value, datetime) else value for value in row)
+            for row in cursor
+        ]
 
 
 _UUIDS = frozenset(

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from registry.domain.effective import EffectiveSchema
 from registry.selectors import effective_schema
-from registry.services.schemas import schema_activate, schema_register
+from registry.services.activation import schema_activate
+from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_bytes
 from schemaevo.kernel.owners import owners_create

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fragments.models import DeadLetter, IngestRun, RawFragment
-from registry.services.schemas import schema_activate
+from registry.services.activation import schema_activate
 from schemaevo.kernel.jobs import run_job
 from schemaevo.kernel.models import Job, JobState, User
 from snapshots.models import EntitySnapshot, Observation

@@ -12,7 +12,8 @@ from django.db import connection, transaction
 
 from registry.errors import ReviewNeeded
 from registry.models import SchemaEpoch, SchemaVersion
-from registry.services.schemas import schema_activate, schema_register
+from registry.services.activation import schema_activate
+from registry.services.schemas import schema_register
 from schemaevo.kernel.models import AuditEvent, Job, User
 from snapshots.models import EntitySnapshot, Observation
 from tests.factories import SHELL, THING, make_definition, make_run, make_snapshot, make_user, make_version

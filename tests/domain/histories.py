@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 
 from hypothesis import strategies as st
@@ -95,11 +94,11 @@ def histories(draw: st.DrawFn, max_size: int = 12) -> list[Observed]:
         )
         promoted = draw(st.sets(st.sampled_from(sorted(said)), max_size=2)) if said else set()
         kept = {name: value for name, value in observed.fields.items() if name not in promoted}
-        history.append(replace(observed, fields=kept))
+        history.append(observed._replace(fields=kept))
         for place, name in enumerate(sorted(promoted)):
             # Its own id sorts anywhere, since only the origin's may count.
             own = ids(draw(st.integers(1, 9)) * 10_000 + number * 10 + place)
-            history.append(replace(observed, id=own, ranks_as=observed.id, fields={name: said[name]}))
+            history.append(observed._replace(id=own, ranks_as=observed.id, fields={name: said[name]}))
     return history
 
 
@@ -109,5 +108,5 @@ def as_if_declared_from_the_start(history: list[Observed]) -> list[Observed]:
     for observed in history:
         if observed.ranks_as is not None:
             origin = whole[observed.ranks_as]
-            whole[origin.id] = replace(origin, fields={**origin.fields, **observed.fields})
+            whole[origin.id] = origin._replace(fields={**origin.fields, **observed.fields})
     return list(whole.values())

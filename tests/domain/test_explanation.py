@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +17,13 @@ maybe_definitions = st.none() | definitions()
 
 
 def _observed(number: int, **changes: object) -> Observed:
-    return replace(Observed(ids(number), 0, 100, 1, None, {"f": number}), **changes)  # type: ignore[arg-type]
+    return Observed(ids(number), 0, 100, 1, None, {"f": number})._replace(**changes)  # type: ignore[arg-type]
 
 
 def _undeleted(history: list[Observed]) -> list[Observed]:
     return [
-        replace(
-            observed, fields={name: value for name, value in observed.fields.items() if name != "_deleted"}
+        observed._replace(
+            fields={name: value for name, value in observed.fields.items() if name != "_deleted"}
         )
         for observed in history
     ]

@@ -116,7 +116,7 @@ def test_nothing_observed_gives_an_empty_snapshot():
 
 def _observed(number: int, **changes: object) -> Observed:
     observed = Observed(ids(number), number, 100, 1, None, {})
-    return replace(observed, **changes)  # type: ignore[arg-type]
+    return observed._replace(**changes)  # type: ignore[arg-type]
 
 
 def _declaring(field_type: FieldType, strategy: Strategy) -> Definition:

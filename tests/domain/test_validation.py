@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.domain.definition import UNDECLARED_REDUCTION_HASH, Definition, FieldType, Strategy
+from registry.domain.edit_documents import parse_edits
+from registry.domain.extension import parse_extension
 from registry.domain.names import confusable_form, normalised_name
+from registry.domain.problems import MAX_LISTED_PROBLEMS, InvalidEdits, InvalidExtension, Problem
 from registry.domain.validation import (
     MAX_DEFINITION_BYTES,
     MAX_FIELDS,
@@ -20,8 +23,9 @@ from registry.domain.validation import (
     parse_definition,
     validate,
 )
-from schemaevo.kernel.canonical import canonical_json, decode
-from tests.domain.histories import definitions, values
+from schemaevo.kernel.canonical import Json, canonical_json, decode
+from tests.domain.histories import values
+from tests.domain.strategies import definitions
 
 STRING = {"type": "string"}
 NUMBER = {"type": "number"}
@@ -180,6 +184,155 @@ def test_a_definition_that_is_too_large_is_refused_without_repeating_it():
     assert _rules({"fields": {"f": {**STRING, "description": "x" * MAX_DEFINITION_BYTES}}}) == [
         ("", "too_large")
     ]
+
+
+def _deep(levels: int) -> Json:
+    value: Json = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+BAD_INPUT: list[tuple[str, Json, list[tuple[str, str, Json]]]] = [
+    (
+        "unknown type",
+        {"fields": {"f": {"type": "integer"}}},
+        [("/fields/f/type", "unknown_type", "integer")],
+    ),
+    (
+        "unknown converter",
+        {"fields": {"f": {"type": "string", "converters": ["to_upper"]}}},
+        [("/fields/f/converters/0/function", "unknown_converter", "to_upper")],
+    ),
+    (
+        "converter that ends elsewhere",
+        {"fields": {"f": {"type": "date", "converters": [{"function": "string_to_number"}]}}},
+        [("/fields/f/converters/0", "wrong_end", "string_to_number")],
+    ),
+    (
+        "policy for an undeclared field",
+        {"fields": {}, "merge_policies": {"f": {"strategy": "last_write"}}},
+        [("/merge_policies/f", "undeclared_field", "f")],
+    ),
+    (
+        "unknown strategy and tie breaker",
+        {
+            "fields": {"f": {"type": "array"}},
+            "merge_policies": {"f": {"strategy": "sum", "tie_breaker": "coin"}},
+        },
+        [
+            ("/merge_policies/f/strategy", "unknown_strategy", "sum"),
+            ("/merge_policies/f/tie_breaker", "unknown_tie_breaker", "coin"),
+        ],
+    ),
+    (
+        "10,000 fields",
+        {"fields": {f"f{number}": {"type": "string"} for number in range(10_000)}},
+        [("/fields", "too_many_fields", 10_000)],
+    ),
+    (
+        "names that differ only by case",
+        {"fields": {"Name": {"type": "string"}, "NAME": {"type": "date"}}},
+        [("/fields/NAME", "ambiguous_name", "NAME")],
+    ),
+    (
+        "names that differ only by Unicode form",
+        {"fields": {"caf\u00e9": {"type": "string"}, "cafe\u0301": {"type": "string"}}},
+        [
+            ("/fields/cafe\u0301", "invalid_name", "cafe\u0301"),
+            ("/fields/cafe\u0301", "ambiguous_name", "cafe\u0301"),
+        ],
+    ),
+    (
+        "a pattern that looks back",
+        {"fields": {"f": {"type": "string", "constraints": {"pattern": r"(a+)+\1$"}}}},
+        [("/fields/f/constraints/pattern", "bad_pattern", r"(a+)+\1$")],
+    ),
+    (
+        "a pattern that is too large",
+        {"fields": {"f": {"type": "string", "constraints": {"pattern": "((a{100}){100}){100}"}}}},
+        [("/fields/f/constraints/pattern", "bad_pattern", "((a{100}){100}){100}")],
+    ),
+    (
+        "a definition of 5 MB",
+        {"fields": {f"f{n}": {"type": "string", "description": "x" * 5_000} for n in range(1_000)}},
+        [("", "too_large", 5_041_902)],
+    ),
+    (
+        "a text that cannot be stored",
+        {"fields": {"f": {"type": "string", "description": "\0"}, "g": {"type": "x"}}},
+        [("", "unstorable_json", None)],
+    ),
+    ("a lone surrogate", {"fields": {"\ud800": {"type": "string"}}}, [("", "unstorable_json", None)]),
+    (
+        "a value nested too deep",
+        {"fields": {"f": {"type": "array", "constraints": {"enum": [_deep(200)]}}}},
+        [("", "unstorable_json", None)],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("document", "problems"), [row[1:] for row in BAD_INPUT], ids=[row[0] for row in BAD_INPUT]
+)
+def test_bad_input_gets_a_code_a_path_and_the_value(document, problems):
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_definition(document)
+    listed = caught.value.context["problems"]
+    assert [(problem["path"], problem["rule"], problem["value"]) for problem in listed] == problems
+    assert all(problem["message"] for problem in listed)
+    assert caught.value.context["problem_count"] == len(problems)
+
+
+def test_a_pattern_that_would_run_for_ever_elsewhere_runs_in_linear_time_here():
+    parse_definition({"fields": {"f": {"type": "string", "constraints": {"pattern": "^(a+)+$"}}}})
+
+
+def test_patterns_that_are_too_large_together_are_refused_without_compiling_them_all():
+    letters: dict[int, Any] = {
+        n: {"type": "string", "constraints": {"pattern": f"\\pL{{200}}{n}"}} for n in range(1_000)
+    }
+    assert _rules({"fields": {f"f{n}": field for n, field in letters.items()}}) == [
+        ("/fields/f4/constraints/pattern", "patterns_too_large")
+    ]
+    with pytest.raises(InvalidExtension) as extension:
+        parse_extension({"additional_fields": {f"f{n}": field for n, field in letters.items()}})
+    with pytest.raises(InvalidEdits) as edits:
+        parse_edits(
+            [
+                {"op": "set_constraints", "field": "f", "set": field["constraints"]}
+                for field in letters.values()
+            ]
+        )
+    assert [p["path"] for p in extension.value.context["problems"]] == [
+        "/additional_fields/f4/constraints/pattern"
+    ]
+    assert [p["path"] for p in edits.value.context["problems"]] == ["/4/set/pattern"]
+    assert _rules({"fields": {"f": letters[0], "g": letters[1]}}) == []
+
+
+def test_long_values_are_told_in_short():
+    name = "x" * 5_000
+    document: dict[str, Any] = {"fields": {"f": {"type": ["y" * 1_000]}, name: STRING}}
+    told = [problem.to_json() for problem in validate(document)]
+    assert [len(str(problem["value"])) for problem in told] == [201, 201]
+    assert str(told[0]["value"]).endswith("…")
+    assert told[1]["path"] == f"/fields/{name}"
+    assert Problem("", "x", [1, True], "y" * 1_000).to_json() == {
+        "path": "",
+        "rule": "x",
+        "value": [1, True],
+        "message": "y" * 500 + "…",
+    }
+
+
+def test_a_hundred_thousand_problems_are_counted_and_the_first_are_told():
+    document: dict[str, Any] = {"fields": {"f": {"type": "string", **{f"k{n}": 1 for n in range(60_000)}}}}
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_definition(document)
+    assert caught.value.context["problem_count"] == 60_000
+    assert len(caught.value.context["problems"]) == MAX_LISTED_PROBLEMS
+    assert "59999 more" in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from fragments.models import IngestRun, IngestState, RawFragment
-from fragments.services import ingest as services
+from fragments.services import batches
 from fragments.services.ingest import Input, Progress, ingest
 from fragments.services.records import IngestOptions, Line, jsonl_lines
 from schemaevo.kernel.actors import Actor
@@ -218,7 +218,7 @@ def test_the_message_of_a_failed_run_quotes_no_values_and_can_be_stored() -> Non
 
 
 def test_a_batch_holds_no_more_bytes_than_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "BATCH_MAX_BYTES", 30)
+    monkeypatch.setattr(batches, "MAX_BYTES", 30)
     told: list[int] = []
     ingest(
         source=Input(make_lines(records=[{"k": n} for n in range(10)]), "stream", default_observed_at=NOON),
@@ -254,11 +254,32 @@ def test_reading_is_lazy_one_batch_at_a_time() -> None:
     assert told == [(3, 3), (6, 6), (9, 9), (10, 10)]
 
 
+def test_what_was_read_before_an_error_of_reading_is_stored() -> None:
+    owner = make_user()
+
+    def shrinking() -> Iterator[bytes]:
+        for number in range(7):
+            yield b'{"k":%d}\n' % number
+        raise OSError("the disk is gone")
+
+    told: list[int] = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        ingest(
+            source=Input(jsonl_lines(shrinking()), "a.jsonl", "0" * 64, default_observed_at=NOON),
+            options=IngestOptions(entity_type=THING, key_field="k", user_id=owner.pk, batch_size=3),
+            actor=SHELL,
+            on_progress=lambda progress: told.append(progress.last_line),
+        )
+    assert told == [3, 6]
+    assert Observation.objects.count() == 6
+    assert IngestRun.objects.get().state == IngestState.FAILED
+
+
 @pytest.mark.parametrize("batch_size", [10, 70])
 def test_slow_batches_get_smaller_and_never_larger_than_asked_for(
     batch_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "BATCH_TARGET_S", -1.0)  # every batch is slow
+    monkeypatch.setattr(batches, "TARGET_S", -1.0)  # every batch is slow
     told = [0]
     ingest(
         source=Input(make_lines(records=[{"k": n} for n in range(200)]), "stream", default_observed_at=NOON),
@@ -270,7 +291,7 @@ def test_slow_batches_get_smaller_and_never_larger_than_asked_for(
     )
     sizes = [after - before for before, after in pairwise(told)]
     assert max(sizes) == sizes[0] == batch_size
-    assert set(sizes[1:-1]) == {min(batch_size, services.BATCH_MIN)}
+    assert set(sizes[1:-1]) == {min(batch_size, batches.SIZE_MIN)}
 
 
 def test_progress_names_every_rejection_once() -> None:

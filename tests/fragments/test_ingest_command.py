@@ -90,9 +90,20 @@ def test_the_summary_tells_what_became_of_the_records(ada: User, file: Path) -> 
             "duplicates": 0,
             "fragments": 2,
             "rejected": 1,
+            "schema_cache": {"hits": 0, "misses": 1, "stale": 0},
         },
         0,
     )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_cache_of_schemas_is_told_of_to_who_asks_for_more_words(ada: User, file: Path) -> None:
+    out = io.StringIO()
+    given = {"entity_type": THING, "key_field": "k", "user": "ada", "batch_size": 1, "stdout": out}
+    call_command("ingest", str(file), **given)
+    assert "from memory" not in out.getvalue()
+    call_command("ingest", str(file), verbosity=2, **given)
+    assert "Schemas: 3 loads from memory, 0 from the database, 0 because of a change." in out.getvalue()
 
 
 def test_people_read_a_sentence(ada: User, file: Path) -> None:

@@ -11,11 +11,12 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from fragments.models import RawFragment
+from registry.services.compatibility import compatibility_set
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.models import User
 from snapshots.models import Observation
 from tests.content import stored_content
-from tests.factories import NOON, make_definition, make_run, make_user, make_version
+from tests.factories import NOON, SHELL, THING, make_definition, make_run, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -207,6 +208,9 @@ def test_what_waits_stays_so_when_it_is_seen_as_an_original(owner: User, state: 
     make_version(document=make_definition(size="number", name="string"))
     ingest_at(owner, sighting(1, size="12"))
     set_state(state)
+    compatibility_set(
+        entity_type=THING, mode="NONE", actor=SHELL
+    )  # the new version has a tighter bound as well
     make_version(document=DOCUMENT)
     ingest_at(owner, sighting(2, size="12"))
     row = fragment()

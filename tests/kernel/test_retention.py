@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from fragments.models import DeadLetter, IngestRun
-from fragments.services.ingest import default_time_of
+from fragments.services.runs import default_time_of
 from schemaevo.kernel import retention
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import Denied

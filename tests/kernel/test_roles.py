@@ -15,7 +15,12 @@ MAY = {
     "viewer": set(),
     "operator": {"snapshots.see_values", "fragments.ingest", "kernel.control_job", "kernel.switch_pause"},
 }
-MAY["schema_admin"] = MAY["operator"] | {"registry.register_schema", "registry.activate_schema"}
+MAY["schema_admin"] = MAY["operator"] | {
+    "registry.register_schema",
+    "registry.activate_schema",
+    "registry.extend_schema",
+    "registry.set_compatibility",
+}
 GUARDED = MAY["schema_admin"]
 
 

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from registry.errors import ReviewNeeded
 from registry.models import SchemaEpoch, SchemaVersion
 from registry.selectors import version_in_force
-from registry.services.schemas import schema_activate, schema_deactivate, schema_register
+from registry.services.activation import schema_activate, schema_deactivate
+from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Unstorable
 from schemaevo.kernel.errors import Denied, DomainError, NotFound

@@ -6,7 +6,6 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -14,24 +13,11 @@ from django.core.management import CommandError, call_command
 from registry.models import SchemaVersion
 from schemaevo.kernel.models import AuditEvent
 from tests.factories import THING, make_definition, make_user, make_version
+from tests.registry.commands import refused, run
 
 pytestmark = pytest.mark.django_db
 
 ONE, TWO = make_definition(a="string"), make_definition(a="string", b="number")
-
-
-def run(*arguments: str) -> dict[str, Any]:
-    """Runs a command with --json; gives the object, which is all that stands on stdout."""
-    out = io.StringIO()
-    call_command(*arguments, "--json", stdout=out, stderr=io.StringIO())
-    answer: dict[str, Any] = json.loads(out.getvalue())
-    return answer
-
-
-def refused(*arguments: str) -> CommandError:
-    with pytest.raises(CommandError) as refusal:
-        call_command(*arguments, stdout=io.StringIO(), stderr=io.StringIO())
-    return refusal.value
 
 
 @pytest.fixture
@@ -82,6 +68,8 @@ def test_an_owner_is_named_by_username_email_or_id(file: Path) -> None:
     assert run("activate_schema", THING, "1.0.0", "--user", "ada")["user"] == "ada"
     assert run("export_schema", THING, "--user", "ada", "--number", "1.0.0")["version"] == "1.0.0"
     assert refused("export_schema", THING).returncode == 2
+    # A variable that is empty in a shell must not change what everybody has.
+    assert refused("register_schema", str(file), "--user", "").returncode == 2
 
 
 def test_standard_input_and_a_bare_definition(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +135,7 @@ def test_a_file_for_another_type_is_refused(file: Path) -> None:
     [
         ("register_schema", "/nowhere/at/all.json"),
         ("register_schema", "/"),
+        ("register_schema", "a\0b"),
         ("activate_schema", THING, "1.0.0", "--user", "nobody"),
         ("activate_schema", THING, "9.9.9"),
         ("activate_schema", THING, "1"),
@@ -154,6 +143,7 @@ def test_a_file_for_another_type_is_refused(file: Path) -> None:
         ("activate_schema", "nothing", "1.0.0"),
         ("activate_schema", THING, "99999999999999999999.0.0"),
         ("export_schema", "nothing"),
+        ("export_schema", "no\udcffthing"),
         ("export_schema", THING, "--number", "7.0.0"),
     ],
 )

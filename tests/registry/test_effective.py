@@ -9,8 +9,17 @@ from django.test.utils import CaptureQueriesContext
 from registry.domain.definition import UNDECLARED_REDUCTION_HASH
 from registry.domain.vocabulary import FieldType, Strategy
 from registry.selectors import effective_schema, effective_schemas
-from registry.services.schemas import schema_deactivate
-from tests.factories import SHELL, THING, make_definition, make_user, make_version
+from registry.selectors_pages import reduction_hashes_in_force
+from registry.services.activation import schema_deactivate
+from tests.factories import (
+    SHELL,
+    THING,
+    make_compatibility,
+    make_definition,
+    make_extension,
+    make_user,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -79,6 +88,7 @@ def test_the_global_schema_comes_first_and_the_own_one_adds_to_it() -> None:
 
 def test_what_is_in_force_now_is_read_every_time() -> None:
     owner = make_user()
+    make_compatibility()
     make_version(document=make_definition(a="string"))
     assert effective_schema(entity_type=THING, user_id=owner.pk).number == "1.0.0"
     make_version(document=make_definition(a="array"))
@@ -95,6 +105,7 @@ def test_what_is_in_force_now_is_read_every_time() -> None:
 
 def test_descriptions_and_constraints_do_not_make_snapshots_wait() -> None:
     owner = make_user()
+    make_compatibility()
     make_version(document=make_definition(a="string"))
     before = effective_schema(entity_type=THING, user_id=owner.pk).reduction_hash
     make_version(
@@ -113,5 +124,41 @@ def test_many_users_cost_as_many_queries_as_one() -> None:
     effective_schemas(entity_type=THING, user_ids=[user.pk for user in users])
     with CaptureQueriesContext(connection) as queries:
         schemas = effective_schemas(entity_type=THING, user_ids=[user.pk for user in users])
-    assert len(queries) == 1
+    # One for the versions, one for the extensions.
+    assert len(queries) == 2
     assert len(schemas) == 30
+
+
+def test_users_who_extend_cost_no_more() -> None:
+    make_version(document=make_definition(a="string"))
+    users = [make_user() for _ in range(30)]
+    for number, user in enumerate(users[::2]):
+        make_extension(user=user, document={"additional_fields": {f"f{number}": {"type": "string"}}})
+    effective_schemas(entity_type=THING, user_ids=[user.pk for user in users])
+    with CaptureQueriesContext(connection) as queries:
+        schemas = effective_schemas(entity_type=THING, user_ids=[user.pk for user in users])
+    assert len(queries) == 2
+    first = schemas[users[0].pk].definition
+    assert first is not None
+    assert set(first.fields) == {"a", "f0"}
+
+
+def test_pages_know_what_an_up_to_date_snapshot_carries_whatever_the_user_has() -> None:
+    plain, extended, own, other = (make_user() for _ in range(4))
+    make_version(document=make_definition(a="string"))
+    make_extension(
+        user=extended,
+        document={"additional_fields": {"b": {"type": "array", "merge_policy": {"strategy": "merge_array"}}}},
+    )
+    make_version(document=make_definition(c="array", policies={"c": {"strategy": "merge_array"}}), user=own)
+    make_version(document=make_definition(d="string"), user=other, entity_type="other")
+    owners = [(THING, user.pk) for user in (plain, extended, own, other)] + [("other", other.pk)]
+    reduction_hashes_in_force(owners=owners)
+    with CaptureQueriesContext(connection) as queries:
+        hashes = reduction_hashes_in_force(owners=owners)
+    assert len(queries) == 2
+    assert hashes == {
+        (entity_type, user_id): effective_schema(entity_type=entity_type, user_id=user_id).reduction_hash
+        for entity_type, user_id in owners
+    }
+    assert len(set(hashes.values())) == 4

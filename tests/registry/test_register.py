@@ -9,7 +9,7 @@ from registry.services.schemas import schema_register
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.errors import DomainError, Invalid
 from schemaevo.kernel.models import AuditEvent, Job
-from tests.factories import SHELL, THING, make_definition, make_user, make_version
+from tests.factories import SHELL, THING, make_compatibility, make_definition, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -54,11 +54,13 @@ def test_the_first_version_is_1_0_0_and_not_in_force() -> None:
     ],
 )
 def test_the_number_follows_from_the_real_difference(document: Json, number: str) -> None:
+    make_compatibility()
     make_version(document=BASE)
     assert schema_register(entity_type=THING, document=document, actor=SHELL).version.number == number
 
 
 def test_the_difference_is_to_the_version_in_force_and_counts_on_from_the_highest() -> None:
+    make_compatibility()
     make_version(document=BASE)
     make_version(document=make_definition(a="array"), is_active=False)
     text_only = make_definition(a={"type": "string", "description": "x"}, b=BASE["fields"]["b"])

@@ -6,8 +6,8 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,20 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fragments.domain.splitting import Fragment, split
 from fragments.models import RawFragment
 from fragments.selectors_exports import observations_with_fragments
-from fragments.services.sightings import sightings_record
+from fragments.services.formats import Format, read_records
+from fragments.services.ingest import Input, ingest
+from fragments.services.records import IngestOptions
 from registry.domain.definition import Definition
-from registry.domain.times import parse_time
-from registry.selectors import effective_schemas
-from schemaevo.kernel.canonical import Json, canonical_json, decode
+from schemaevo.kernel.canonical import canonical_bytes, decode
 from schemaevo.kernel.errors import Conflict
-from schemaevo.kernel.locks import LockSpace, hold
 from schemaevo.kernel.streams import new_file, one_instant
-from snapshots.domain.identity import entity_id
-from snapshots.models import Observation, ObservationOrigin
+from snapshots.models import Observation
 from snapshots.selectors_exports import observations_exported, snapshots_exported
-from snapshots.services.observations import NewObservation, observations_record
-from snapshots.services.sources import sources_ensure
 from tests.content import forget_content, stored_content
 from tests.domain.histories import FIELD_NAMES, definitions, values
-from tests.factories import NOON, THING, make_definition, make_run, make_user, make_version
+from tests.factories import NOON, SHELL, THING, make_definition, make_run, make_user, make_version
 from tests.rounds import rounds
 
 names = st.sampled_from([*FIELD_NAMES, "_deleted", "_x", "", " a", "x" * 200, "'\"\\", "\u202e"])
@@ -56,43 +51,6 @@ runs = st.fixed_dictionaries(
 )
 
 
-def ingest_lines(lines: Iterable[dict[str, Any]]) -> None:
-    """The lines of an export are stored, by the services that store records."""
-    for line in lines:
-        user_id, source = line["user_id"], line["source"]
-        hold(LockSpace.FRAGMENTS, [(user_id, THING)])
-        schemas = effective_schemas(entity_type=THING, user_ids=[user_id])
-        sources = sources_ensure(user_ids={user_id}, name=source["name"], content_hash=source["content_hash"])
-        carried = {fragment["field"]: fragment for fragment in line["fragments"]}
-        record = {**line["fields"], **{name: fragment["value"] for name, fragment in carried.items()}}
-        fields, left = split(record, schemas[user_id].definition, ())
-        new = NewObservation(
-            id=line["id"],
-            content_id=line["content_id"],
-            user_id=user_id,
-            entity_type=THING,
-            entity_id=entity_id(user_id, THING, line["key"]),
-            entity_key=line["key"],
-            source_id=sources[user_id],
-            observed_at=parse_time(line["observed_at"]),
-            priority=line["priority"],
-            specificity=float(line["specificity"]),
-            kind=line["kind"],
-            fields=fields,
-            origin=ObservationOrigin(line["origin"]),
-            ranks_as=line["ranks_as"],
-        )
-        recorded = observations_record(observations=[new], schemas=schemas)
-        if recorded.inserted:
-            sightings_record(seen_as_often(new, left, carried))
-
-
-def seen_as_often(
-    new: NewObservation, left: list[Fragment], carried: dict[str, Any]
-) -> list[tuple[NewObservation, Fragment]]:
-    return [(new, fragment) for fragment in left for _ in range(carried[fragment.key]["count"])]
-
-
 @pytest.mark.django_db
 @settings(
     max_examples=rounds(20),
@@ -103,9 +61,10 @@ def seen_as_often(
     definition=st.none() | definitions(),
     history=st.lists(runs, max_size=5),
     order=st.randoms(use_true_random=False),
+    batch_size=st.integers(1, 8),
 )
 def test_exported_observations_build_the_same_content_again(
-    definition: Definition | None, history: list[dict[str, Any]], order: Any
+    definition: Definition | None, history: list[dict[str, Any]], order: Any, batch_size: int
 ) -> None:
     with transaction.atomic():
         owners = [make_user(), make_user()]
@@ -114,25 +73,25 @@ def test_exported_observations_build_the_same_content_again(
         for number, run in enumerate(history):
             make_run(user=owners[number % 2], **run)
         content = stored_content()
-        lines = [export_again(line) for line in observations_with_fragments(entity_type=THING)]
-        assert len(lines) == Observation.objects.count()
+        lines = list(map(canonical_bytes, observations_with_fragments(entity_type=THING)))
+        count = len(lines)
+        assert count == Observation.objects.count()
 
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # tables with checks pending cannot be emptied
         forget_content()
         order.shuffle(lines)
         # Some twice, as after an import that was broken off and begun again.
-        ingest_lines([*lines, *lines[: len(lines) // 2]])
+        again = lines[: count // 2]
+        done = ingest(
+            source=Input(read_records(iter([*lines, *again]), Format.OBSERVATIONS, ()), "stream"),
+            options=replace(IngestOptions.for_export(entity_type=THING), batch_size=batch_size),
+            actor=SHELL,
+        )
 
+        assert (done.observation_count, done.duplicate_count, done.rejected_count) == (count, len(again), 0)
         assert stored_content() == content
         transaction.set_rollback(True)
-
-
-def export_again(line: Json) -> dict[str, Any]:
-    """The line as it comes out of the file."""
-    document = decode(canonical_json(line))
-    assert isinstance(document, dict)
-    return document
 
 
 @pytest.mark.django_db
@@ -150,6 +109,7 @@ def test_a_line_holds_the_observation_and_its_fragments() -> None:
     assert first | {"id": "", "content_id": ""} == {
         "id": "",
         "content_id": "",
+        "entity_type": THING,
         "user": "ann",
         "user_id": owner.pk,
         "key": "A",

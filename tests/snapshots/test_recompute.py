@@ -166,7 +166,7 @@ def test_a_schema_that_changes_during_the_pass_is_seen_by_another_pass(
         real(rows)
         if not changed:
             changed.append(True)
-            make_version(document=make_definition(b="string"), user=owners[0])
+            make_version(document=make_definition(a="number", b="string"))
 
     monkeypatch.setattr(recompute, "snapshots_write", changes_once)
     run_job(str(job.pk))

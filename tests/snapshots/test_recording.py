@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -144,7 +143,7 @@ def test_values_survive_exactly() -> None:
 )
 def test_the_first_and_the_last_instant_can_be_stored(moment: datetime) -> None:
     owner = make_user()
-    first = replace(make_observation(user=owner, fields={"a": 1}), observed_at=moment)
+    first = make_observation(user=owner, fields={"a": 1})._replace(observed_at=moment)
     second = make_observation(user=owner, fields={"a": 2})
     make_recorded(observations=[first])
     make_recorded(observations=[second])

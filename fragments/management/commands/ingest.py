@@ -1,4 +1,7 @@
-"""ingest PATH|- --entity-type T (--user U | --user-field F [--create-users]) --key-field K …"""
+"""ingest PATH|- --entity-type T (--user U | --user-field F [--create-users]) --key-field K …
+
+ingest PATH|- --entity-type T --format observations [--create-users] …
+"""
 
 import os
 import signal
@@ -8,7 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
@@ -22,9 +25,10 @@ from fragments.services.files import (
     stream_pieces,
 )
 from fragments.services.formats import Format, format_of, read_records
-from fragments.services.ingest import Input, Progress, default_time_of, ingest, with_batch_size
+from fragments.services.ingest import Input, Progress, ingest, with_batch_size
 from fragments.services.letters import LetterFile
 from fragments.services.records import IngestOptions
+from registry.cache import CacheFigures, cache_figures
 from registry.domain.times import parse_time
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject, exact_number
@@ -36,7 +40,8 @@ class Command(ServiceCommand):
     help = (
         "Stores the records of a file or stream (JSON Lines, CSV or JSON): what their schema declares as "
         "observations, the rest as fragments. What cannot be stored becomes a dead letter with its reason. "
-        "Running it again stores only what is missing."
+        "Running it again stores only what is missing. --format observations stores what export_observations "
+        "wrote, each line as the observation that it was, split by the schema that is in force here."
     )
 
     usage_codes = frozenset({"invalid_entity_type", "invalid_option", "invalid_header"})
@@ -44,18 +49,18 @@ class Command(ServiceCommand):
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("path", help="a file, or - for standard input")
         parser.add_argument("--entity-type", required=True, metavar="T", help="what the records are")
-        owner = parser.add_mutually_exclusive_group(required=True)
+        owner = parser.add_mutually_exclusive_group()
         owner.add_argument("--user", metavar="U", help="owner of all records (id, e-mail or username)")
         owner.add_argument("--user-field", metavar="F", help="field that holds the owner's username")
         parser.add_argument("--create-users", action="store_true", help="make owners that are missing")
-        parser.add_argument("--key-field", required=True, metavar="K", help="field that names the entity")
+        parser.add_argument("--key-field", metavar="K", help="field that names the entity")
         parser.add_argument("--observed-at-field", metavar="F", help="field that holds the time (RFC 3339)")
         parser.add_argument(
             "--observed-at", metavar="T", help="time of records without one (default: the file's own)"
         )
         parser.add_argument("--id-field", metavar="F", help="field that names the observation")
         parser.add_argument("--source", metavar="S", help="where they come from (default: this file)")
-        parser.add_argument("--priority", type=int, default=100, metavar="N", help="trust (default 100)")
+        parser.add_argument("--priority", type=int, metavar="N", help="trust (default 100)")
         parser.add_argument("--kind", metavar="K", help="sort of write: sensor, human, import, sync, …")
         parser.add_argument(
             "--format",
@@ -67,24 +72,14 @@ class Command(ServiceCommand):
         parser.add_argument("--dead-letter", metavar="PATH", help="also write refused records to this file")
 
     def run(self, **options: Any) -> JsonObject:
-        if options["create_users"] and not options["user_field"]:
-            raise CommandError("--create-users goes with --user-field.", returncode=EXIT_USAGE)
+        is_export = options["format"] == Format.OBSERVATIONS
+        _require_combination(options, is_export=is_export)
         if options["dry_run"] and options["dead_letter"]:
             raise CommandError("--dry-run writes nothing, not even --dead-letter.", returncode=EXIT_USAGE)
         wanted = with_batch_size(
-            IngestOptions(
-                entity_type=options["entity_type"],
-                key_field=options["key_field"],
-                user_id=user_by_name(options["user"]).pk if options["user"] else None,
-                user_field=options["user_field"],
-                create_users=options["create_users"],
-                observed_at_field=options["observed_at_field"],
-                id_field=options["id_field"],
-                priority=options["priority"],
-                kind=options["kind"],
-            ),
-            options["batch_size"],
+            _export_options(options) if is_export else _record_options(options), options["batch_size"]
         )
+        before = cache_figures()
         began = time.monotonic()
         with ExitStack() as opened:
             opened.enter_context(_sigterm_interrupts())
@@ -100,7 +95,7 @@ class Command(ServiceCommand):
                 foreseen = ingest_foresee(
                     source=source, options=wanted, actor=Actor.shell(), on_progress=on_progress
                 )
-                return self._foreseen(foreseen, time.monotonic() - began)
+                return self._foreseen(foreseen, time.monotonic() - began, self._cached(before, options))
             run = ingest(source=source, options=wanted, actor=Actor.shell(), on_progress=on_progress)
         seconds = time.monotonic() - began
         summary: JsonObject = {
@@ -117,9 +112,20 @@ class Command(ServiceCommand):
             f"Run {run.pk}: {run.record_count} records in {seconds:.1f} s: {run.observation_count} observations, "
             f"{run.duplicate_count} duplicates, {run.fragment_count} fragments, {run.rejected_count} rejected."
         )
+        summary["schema_cache"] = self._cached(before, options)
         return summary
 
-    def _foreseen(self, foreseen: Foreseen, seconds: float) -> JsonObject:
+    def _cached(self, before: CacheFigures, options: dict[str, Any]) -> JsonObject:
+        """What the cache of schemas did since `before`, which is told to people who asked for more words."""
+        now = cache_figures()
+        hits, misses, stale = now.hits - before.hits, now.misses - before.misses, now.stale - before.stale
+        if options["verbosity"] > 1:
+            self.say(
+                f"Schemas: {hits} loads from memory, {misses} from the database, {stale} because of a change."
+            )
+        return {"hits": hits, "misses": misses, "stale": stale}
+
+    def _foreseen(self, foreseen: Foreseen, seconds: float, cached: JsonObject) -> JsonObject:
         counts = foreseen.counts
         self.say(
             f"Nothing was written. Of {counts.records} records would be: {counts.observations} observations, "
@@ -142,6 +148,7 @@ class Command(ServiceCommand):
             "by_code": dict(foreseen.by_code),
             "seconds": exact_number(f"{seconds:.3f}"),
             "per_second": round(counts.records / seconds) if seconds else 0,
+            "schema_cache": cached,
         }
 
     def exit_code(self, result: JsonObject) -> int:
@@ -154,14 +161,15 @@ class Command(ServiceCommand):
         form = Format(options["format"]) if options["format"] else format_of(path)
         is_quiet = not sys.stderr.isatty()
         if path == "-":
-            if observed_at is None and not options["observed_at_field"]:
+            if observed_at is None and wanted.observed_at_field is None:
                 raise CommandError(
                     "A stream has no time of its own: give --observed-at or --observed-at-field.",
                     returncode=EXIT_USAGE,
                 )
             bar = opened.enter_context(tqdm(unit="B", unit_scale=True, disable=is_quiet, leave=False))
             stdin = sys.stdin.buffer
-            stream = _counted(stream_lines(stdin) if form.has_lines else stream_pieces(stdin), bar)
+            lines = stream_lines(stdin, longest=form.line_max_bytes)
+            stream = _counted(lines if form.has_lines else stream_pieces(stdin), bar)
             records = read_records(stream, form, wanted.named_fields)
             return bar, Input(records, "stream", "", options["source"], observed_at)
         try:
@@ -175,18 +183,69 @@ class Command(ServiceCommand):
             content = content_of(file)
         except OSError as error:
             raise CommandError(f"{path} cannot be read: {error.strerror}", returncode=EXIT_FAILED) from error
-        if observed_at is None:
-            observed_at = default_time_of(
-                content_hash=content.sha256, entity_type=options["entity_type"], modified_at=modified_at
-            )
         # A file's name may be bytes that are no text; they are kept readable.
         name = os.fsencode(os.path.basename(path)).decode(errors="backslashreplace")
         bar = opened.enter_context(
             tqdm(total=content.size, unit="B", unit_scale=True, disable=is_quiet, leave=False, desc=name)
         )
-        pieces = _counted(file_lines(file, content) if form.has_lines else file_pieces(file, content), bar)
+        lines = file_lines(file, content, longest=form.line_max_bytes)
+        pieces = _counted(lines if form.has_lines else file_pieces(file, content), bar)
         records = read_records(pieces, form, wanted.named_fields)
-        return bar, Input(records, name, content.sha256, options["source"], observed_at)
+        # An exported observation has its own time, and gives no file a time that its records would take.
+        own_time = None if wanted.is_export else modified_at
+        return bar, Input(records, name, content.sha256, options["source"], observed_at, own_time)
+
+
+#: What an exported observation says itself, by the name of the option that says it of a record.
+_SAID_BY_THE_LINE: Final = (
+    "user",
+    "user_field",
+    "key_field",
+    "observed_at_field",
+    "observed_at",
+    "id_field",
+    "source",
+    "priority",
+    "kind",
+)
+
+
+def _require_combination(options: dict[str, Any], *, is_export: bool) -> None:
+    """Refuses options that contradict each other, and the lack of those that records need."""
+    if is_export:
+        given = [name for name in _SAID_BY_THE_LINE if options[name] is not None]
+        if given:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise CommandError(
+                f"--format observations takes no {flags}: every line says that itself.", returncode=EXIT_USAGE
+            )
+        return
+    if options["key_field"] is None:
+        raise CommandError(
+            "--key-field is required; only --format observations goes without.", returncode=EXIT_USAGE
+        )
+    if options["user"] is None and options["user_field"] is None:
+        raise CommandError("One of --user and --user-field is required.", returncode=EXIT_USAGE)
+    if options["create_users"] and not options["user_field"]:
+        raise CommandError("--create-users goes with --user-field.", returncode=EXIT_USAGE)
+
+
+def _record_options(options: dict[str, Any]) -> IngestOptions:
+    return IngestOptions(
+        entity_type=options["entity_type"],
+        key_field=options["key_field"],
+        user_id=user_by_name(options["user"]).pk if options["user"] is not None else None,
+        user_field=options["user_field"],
+        create_users=options["create_users"],
+        observed_at_field=options["observed_at_field"],
+        id_field=options["id_field"],
+        priority=100 if options["priority"] is None else options["priority"],
+        kind=options["kind"],
+    )
+
+
+def _export_options(options: dict[str, Any]) -> IngestOptions:
+    return IngestOptions.for_export(entity_type=options["entity_type"], create_users=options["create_users"])
 
 
 @contextmanager

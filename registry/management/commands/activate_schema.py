@@ -4,27 +4,25 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from registry.management.documents import add_reason, owner_named
 from registry.selectors import version_by_number
-from registry.services.schemas import schema_activate
+from registry.services.activation import schema_activate
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.commands import ServiceCommand
-from schemaevo.kernel.owners import user_by_name
 
 
 class Command(ServiceCommand):
-    help = "Puts a registered version in force, instead of the one that is."
+    help = "Puts a registered version in force, instead of the one that is; also one that was retired."
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("entity_type", metavar="TYPE")
         parser.add_argument("number", metavar="VERSION", help="such as 1.2.0")
         parser.add_argument("--user", help="of this user's own schema (id, e-mail or username)")
-        parser.add_argument(
-            "--without-review", default="", metavar="REASON", help="change a global schema in use; audited"
-        )
+        add_reason(parser)
 
     def run(self, **options: Any) -> JsonObject:
-        user = user_by_name(options["user"]) if options["user"] else None
+        user = owner_named(options["user"])
         version = version_by_number(
             entity_type=options["entity_type"], user_id=user.pk if user else None, number=options["number"]
         )

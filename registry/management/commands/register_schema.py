@@ -1,17 +1,16 @@
-"""register_schema FILE [--entity-type T] [--user U] [--activate] [--note TEXT] [--without-review REASON]"""
+"""register_schema FILE|- [--entity-type T] [--user U] [--base VERSION] [--activate] [--note TEXT] …"""
 
-import sys
-from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.db import transaction
 
-from registry.services.schemas import schema_activate, schema_register
+from registry.management.documents import add_reason, owner_named, read_document
+from registry.services.activation import schema_activate
+from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.canonical import Json, JsonObject, decode
-from schemaevo.kernel.commands import EXIT_USAGE, ServiceCommand
-from schemaevo.kernel.owners import user_by_name
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.commands import ServiceCommand
 
 
 class Command(ServiceCommand):
@@ -25,23 +24,25 @@ class Command(ServiceCommand):
         parser.add_argument("file", help="path of the JSON file, or -")
         parser.add_argument("--entity-type", help="for a file that holds a bare definition")
         parser.add_argument("--user", help="register it as this user's own schema (id, e-mail or username)")
+        parser.add_argument(
+            "--base", metavar="VERSION", help="refuse if another version is in force, or newest, by now"
+        )
         parser.add_argument("--activate", action="store_true", help="put it in force as well")
         parser.add_argument("--note", default="", help="why this version exists")
-        parser.add_argument(
-            "--without-review", default="", metavar="REASON", help="change a global schema in use; audited"
-        )
+        add_reason(parser)
 
     @transaction.atomic
     def run(self, **options: Any) -> JsonObject:
-        entity_type, document = _read(options["file"], options["entity_type"])
+        entity_type, document = read_document(options["file"], options["entity_type"], "definition")
         actor = Actor.shell()
-        user = user_by_name(options["user"]) if options["user"] else None
+        user = owner_named(options["user"])
         registered = schema_register(
             entity_type=entity_type,
             document=document,
             actor=actor,
             user_id=user.pk if user else None,
             note=options["note"],
+            base=options["base"],
         )
         version = registered.version
         if options["activate"]:
@@ -58,22 +59,3 @@ class Command(ServiceCommand):
             "created": registered.created,
             "active": version.is_active,
         }
-
-
-def _read(name: str, entity_type: str | None) -> tuple[str, Json]:
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise CommandError(f"{name} cannot be read: {error.strerror}", returncode=EXIT_USAGE) from error
-    document = decode(data)
-    if isinstance(document, dict) and "definition" in document:
-        found = document.get("entity_type")
-        if entity_type and found not in (None, entity_type):
-            raise CommandError(f"The file is for {found}, not for {entity_type}.", returncode=EXIT_USAGE)
-        entity_type = entity_type or (found if isinstance(found, str) else None)
-        document = document["definition"]
-    if not entity_type:
-        raise CommandError(
-            "The file names no entity_type; give it with --entity-type.", returncode=EXIT_USAGE
-        )
-    return entity_type, document

@@ -4,22 +4,27 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from registry.admin.filters import InForceFilter, YesOrNoFilter
 from registry.models import Schema, SchemaVersion
 from registry.selectors_pages import schemas_with_state
-from registry.services.schemas import schema_activate, schema_deactivate
+from registry.services.activation import schema_activate, schema_deactivate
 from schemaevo.kernel.errors import Denied, DomainError
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, code, json_block, moment, row_link
 from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
 from schemaevo.kernel.pages.rights import actor_of
+
+#: So many reasons of one refusal stand on the page; the command tells all.
+REASONS_SHOWN = 20
 
 
 class ScopeFilter(PickFilter):
@@ -35,15 +40,25 @@ class ScopeFilter(PickFilter):
         return queryset
 
 
-class InForceFilter(PickFilter):
-    title = _("in force")
-    parameter_name = "in_force"
+class RetiredFilter(YesOrNoFilter):
+    title = _("retired")
+    parameter_name = "retired"
+    condition = Q(retired_at__isnull=False)
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("1", _("Yes")), ("0", _("No"))]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        return queryset.filter(is_active=self.value() == "1") if self.value() in {"0", "1"} else queryset
+def _tell(request: HttpRequest, error: DomainError) -> None:
+    """The refusal in words; of one that has several reasons, each of the first ones."""
+    reasons = error.context.get("reasons")
+    if not isinstance(reasons, list):
+        messages.error(request, error.message)
+        return
+    for reason in reasons[:REASONS_SHOWN]:
+        messages.error(request, f"{reason['message']} [{reason['rule']}]")
+    more = len(reasons) - REASONS_SHOWN
+    if more > 0:
+        messages.error(
+            request, ngettext("And %(n)s more reason.", "And %(n)s more reasons.", more) % {"n": more}
+        )
 
 
 def scope(row: Schema | SchemaVersion) -> SafeString:
@@ -118,7 +133,7 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
         "created",
         "by",
     )
-    list_filter = (EntityTypeFilter, ScopeFilter, OwnerFilter, InForceFilter)
+    list_filter = (EntityTypeFilter, ScopeFilter, OwnerFilter, InForceFilter, RetiredFilter)
     search_fields = ("entity_type__startswith",)
     search_help_text = _("Beginning of an entity type")
     list_select_related = ("user", "created_by")
@@ -133,7 +148,7 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
                     ("type_name", "shown_scope"),
                     ("created", "by"),
                     ("first_in_force", "in_force_since"),
-                    "note",
+                    ("retired", "note"),
                 )
             },
         ),
@@ -207,7 +222,7 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
         except Denied as error:
             raise PermissionDenied from error
         except DomainError as error:
-            messages.error(request, error.message)
+            _tell(request, error)
         else:
             messages.success(request, _now("The version is not in force any more."))
         return back
@@ -228,6 +243,8 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
     def shown_in_force(self, version: SchemaVersion) -> SafeString:
         if version.is_active:
             return badge(_("in force"), "good")
+        if version.retired_at:
+            return badge(_("retired"), "warn")
         return badge(_("was in force")) if version.first_activated_at else badge(_("never in force"))
 
     @admin.display(description=_("fields"))
@@ -249,3 +266,7 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
     @admin.display(description=_("in force since"))
     def in_force_since(self, version: SchemaVersion) -> SafeString:
         return moment(version.activated_at) if version.is_active else NOTHING
+
+    @admin.display(description=_("retired"))
+    def retired(self, version: SchemaVersion) -> SafeString:
+        return moment(version.retired_at)

@@ -1,0 +1,225 @@
+"""Putting versions in force, and taking them out of it."""
+
+from django.db import transaction
+from django.db.models import BooleanField, Case, F, Q, Value, When
+from django.db.models.functions import Coalesce, Now
+
+from registry.domain.targets import job_target
+from registry.errors import ExtensionInForce, ReviewNeeded, SchemaNotFound
+from registry.models import ExtensionRevision, SchemaVersion
+from registry.selectors import owned_by, version_by_number, version_in_force
+from registry.services.locking import announce_change, hold_for_change, require_entity_type
+from registry.services.schemas import require_compatible_version
+from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.audit import audit_record
+from schemaevo.kernel.canonical import require_storable
+from schemaevo.kernel.jobs import job_request
+
+#: The job kind that settles extensions and own schemas with the global schema; its target is the entity type, or one
+#: user's part in it.
+SETTLE = "settle_extensions"
+
+
+@transaction.atomic
+def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") -> SchemaVersion:
+    """The version is in force, instead of the one that was, and not retired any more.
+
+    When this returns, no process splits a record by the older version: ingest holds the shared lock of what is
+    in force while it writes. Activating what is in force changes nothing. A global schema that was ever in force
+    changes only after a review, or with a reason in `without_review`. It takes as long with ten thousand extensions as
+    with ten: they are composed when they are read, and settled by a job.
+
+    Raises: Denied; SchemaNotFound; ReviewNeeded `review_needed`; ExtensionInForce `extension_in_force`;
+    IncompatibleChange `incompatible_change`; Unstorable for such a reason; LockTimeout.
+    """
+    actor.require("registry.activate_schema")
+    require_storable(without_review)
+    version = _version(version_id)
+    hold_for_change(version.entity_type, version.user_id)
+    version = _version(version_id)
+    if version.is_active:
+        return version
+    siblings = SchemaVersion.objects.filter(schema_id=version.schema_id)
+    if version.user_id is None:
+        if siblings.filter(first_activated_at__isnull=False).exists():
+            _require_reason(version.entity_type, actor, without_review)
+    elif (
+        ExtensionRevision.objects.filter(
+            user=version.user_id, entity_type=version.entity_type, is_active=True
+        ).exists()
+        and version_in_force(entity_type=version.entity_type, user_id=None) is not None
+    ):
+        raise ExtensionInForce(version.entity_type)
+    require_compatible_version(version, list(siblings))
+    before = siblings.filter(is_active=True).first()
+    is_it = Q(pk=version.pk)
+    # One statement flips both: at no moment are there two in force, or none.
+    siblings.filter(is_it | Q(is_active=True)).update(
+        is_active=Case(When(is_it, then=Value(True)), default=Value(False), output_field=BooleanField()),
+        retired_at=Case(When(is_it, then=None), default=F("retired_at")),
+        first_activated_at=Case(
+            When(is_it, then=Coalesce("first_activated_at", Now())), default=F("first_activated_at")
+        ),
+        activated_at=Case(When(is_it, then=Now()), default=F("activated_at")),
+    )
+    _changed(
+        version,
+        "schema_version.activate",
+        before,
+        version,
+        actor,
+        without_review,
+        was_retired=version.retired_at is not None,
+    )
+    if _is_to_be_settled(version):
+        job_request(kind=SETTLE, target=job_target(version.entity_type, version.user_id))
+    version.refresh_from_db()
+    return version
+
+
+@transaction.atomic
+def schema_deactivate(
+    *, entity_type: str, user_id: int | None, actor: Actor, without_review: str = ""
+) -> SchemaVersion | None:
+    """No version of that type and owner is in force. Gives the one that was, if there was one.
+
+    Raises: Denied; ReviewNeeded `review_needed` for a global schema; Unstorable for such a reason; LockTimeout.
+    """
+    actor.require("registry.activate_schema")
+    require_storable(without_review)
+    hold_for_change(entity_type, user_id)
+    version = version_in_force(entity_type=entity_type, user_id=user_id)
+    if version is None:
+        return None
+    if user_id is None:
+        _require_reason(entity_type, actor, without_review)
+    SchemaVersion.objects.filter(pk=version.pk).update(is_active=False)
+    _changed(version, "schema_version.deactivate", version, None, actor, without_review)
+    version.refresh_from_db()
+    return version
+
+
+@transaction.atomic
+def schema_retire(
+    *,
+    entity_type: str,
+    user_id: int | None,
+    actor: Actor,
+    number: str | None = None,
+    note: str = "",
+    without_review: str = "",
+) -> list[SchemaVersion]:
+    """The version of that number, or every version of the schema, is retired: out of force, and out of use until it is
+    activated again. Gives those that were not retired before.
+
+    Raises: Denied; Invalid `invalid_entity_type`; SchemaNotFound; ReviewNeeded `review_needed` for a global version
+    that is in force; Unstorable for a note or reason; LockTimeout.
+    """
+    actor.require("registry.activate_schema")
+    require_storable([note, without_review])
+    require_entity_type(entity_type)
+    hold_for_change(entity_type, user_id)
+    if number is None:
+        found = list(SchemaVersion.objects.filter(owned_by(user_id), entity_type=entity_type))
+        if not found:
+            raise SchemaNotFound(entity_type, "", "global" if user_id is None else f"user {user_id}")
+    else:
+        found = [version_by_number(entity_type=entity_type, user_id=user_id, number=number)]
+    retiring = [version for version in found if version.retired_at is None]
+    if user_id is None and any(version.is_active for version in retiring):
+        _require_reason(entity_type, actor, without_review)
+    was_in_force = any(version.is_active for version in retiring)
+    versions_retire(
+        versions=retiring, actor=actor, note=_both(without_review, note), without_review=without_review
+    )
+    if was_in_force:
+        announce_change(SchemaVersion, entity_type, user_id)
+    return retiring
+
+
+def versions_retire(
+    *, versions: list[SchemaVersion], actor: Actor, note: str, without_review: str = ""
+) -> None:
+    """The versions, all of one schema whose lock is held, are out of force and retired, with an audit row each.
+
+    The caller announces what comes of it.
+    """
+    ids = [version.pk for version in versions]
+    SchemaVersion.objects.filter(pk__in=ids).update(is_active=False, retired_at=Now())
+    for version in versions:
+        was_active = version.is_active
+        version.refresh_from_db()
+        audit_record(
+            actor=actor,
+            action="schema_version.retire",
+            target_type="schema_version",
+            target_id=version.pk,
+            before={"in_force": was_active, "retired": False},
+            after={
+                "in_force": False,
+                "retired": True,
+                "entity_type": version.entity_type,
+                "owner": version.user_id,
+                "number": version.number,
+                "without_review": bool(without_review.strip()),
+            },
+            reason=note,
+        )
+
+
+def _both(*reasons: str) -> str:
+    """Reasons that say something, as one text."""
+    return "; ".join(filter(None, map(str.strip, reasons)))
+
+
+def _require_reason(entity_type: str, actor: Actor, without_review: str) -> None:
+    """Only the shell may do without a review, and has to say why."""
+    if not (actor.is_trusted and without_review.strip()):
+        raise ReviewNeeded(entity_type)
+
+
+def _is_to_be_settled(version: SchemaVersion) -> bool:
+    """Whether the version that came into force is to be settled with what users, or the global schema, have."""
+    entity_type = version.entity_type
+    if version.user_id is not None:
+        return version_in_force(entity_type=entity_type, user_id=None) is not None
+    return (
+        ExtensionRevision.objects.filter(entity_type=entity_type, is_active=True).exists()
+        or SchemaVersion.objects.filter(entity_type=entity_type, is_active=True, user__isnull=False).exists()
+    )
+
+
+def _version(version_id: int) -> SchemaVersion:
+    version = SchemaVersion.objects.filter(pk=version_id).first()
+    if version is None:
+        raise SchemaNotFound("", str(version_id), "by id")
+    return version
+
+
+def _changed(
+    version: SchemaVersion,
+    action: str,
+    before: SchemaVersion | None,
+    after: SchemaVersion | None,
+    actor: Actor,
+    without_review: str,
+    *,
+    was_retired: bool = False,
+) -> None:
+    """Audit row and news: what every change of the version in force has in common."""
+    audit_record(
+        actor=actor,
+        action=action,
+        target_type="schema_version",
+        target_id=version.pk,
+        before={"in_force": before.number if before else None, **({"retired": True} if was_retired else {})},
+        after={
+            "in_force": after.number if after else None,
+            "entity_type": version.entity_type,
+            "owner": version.user_id,
+            "without_review": bool(without_review.strip()),
+            **({"retired": False} if was_retired else {}),
+        },
+        reason=without_review.strip(),
+    )
+    announce_change(SchemaVersion, version.entity_type, version.user_id)

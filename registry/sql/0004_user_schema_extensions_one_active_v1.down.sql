@@ -1,0 +1,1 @@
+ALTER TABLE user_schema_extensions DROP CONSTRAINT user_schema_extensions_one_active;

@@ -1,0 +1,2 @@
+DROP TRIGGER user_schema_extensions_immutable ON user_schema_extensions;
+DROP FUNCTION user_schema_extensions_immutable_v1();

@@ -1,0 +1,7 @@
+DROP TRIGGER schema_registry_epoch_insert ON schema_registry;
+DROP TRIGGER schema_registry_epoch_update ON schema_registry;
+DROP TRIGGER schema_registry_epoch_delete ON schema_registry;
+DROP TRIGGER user_schema_extensions_epoch_insert ON user_schema_extensions;
+DROP TRIGGER user_schema_extensions_epoch_update ON user_schema_extensions;
+DROP TRIGGER user_schema_extensions_epoch_delete ON user_schema_extensions;
+DROP FUNCTION schema_epochs_raised_v1();
