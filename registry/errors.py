@@ -1,6 +1,6 @@
 """What can go wrong on this floor, as stable codes."""
 
-from schemaevo.kernel.errors import Conflict, NotFound
+from schemaevo.kernel.errors import Conflict, Denied, NotFound, QuotaExceeded
 
 
 class SchemaNotFound(NotFound):
@@ -61,3 +61,80 @@ class ExtensionInForce(Conflict):
 class NothingToExtend(Conflict):
     """There is no global schema to extend, or the user's own is not adopted yet; codes `no_global_schema` and
     `not_adopted`."""
+
+
+class QuotaReached(QuotaExceeded):
+    """The act would grow past a maximum of its owner; code `quota_exceeded`.
+
+    Context: `limit` (schemas or fields), `usage`, `wanted`, `maximum`, `consumers` (entity type and fields, the
+    largest first), `owner`, `how_to_ask`.
+    """
+
+    def __init__(
+        self,
+        *,
+        limit: str,
+        usage: int,
+        wanted: int,
+        maximum: int,
+        consumers: list[tuple[str, int]],
+        owner: str,
+    ) -> None:
+        largest = ", ".join(f"{entity_type} ({fields} fields)" for entity_type, fields in consumers)
+        how = f"request_quota {owner} --max-{limit} {wanted} --reason … --as LOGIN"
+        super().__init__(
+            "quota_exceeded",
+            f"{owner} would have {wanted} {limit}; at most {maximum} are allowed, and {usage} are used"
+            f"{f', most by {largest}' if largest else ''}. Retire what is not needed, or ask for more: {how}.",
+            limit=limit,
+            usage=usage,
+            wanted=wanted,
+            maximum=maximum,
+            consumers=[{"entity_type": entity_type, "fields": fields} for entity_type, fields in consumers],
+            owner=owner,
+            how_to_ask=how,
+        )
+
+
+class RequestNotFound(NotFound):
+    """There is no such upgrade request; code `request_not_found`."""
+
+    def __init__(self, request_id: int) -> None:
+        super().__init__(
+            "request_not_found", f"There is no upgrade request {request_id}.", request_id=request_id
+        )
+
+
+class AlreadyDecided(Conflict):
+    """Somebody else was faster; code `already_decided`. Context: `request_id`, `state`."""
+
+    def __init__(self, request_id: int, state: str) -> None:
+        super().__init__(
+            "already_decided",
+            f"Upgrade request {request_id} is {state} already.",
+            request_id=request_id,
+            state=state,
+        )
+
+
+class OwnRequest(Denied):
+    """Whoever asked for more for an owner does not grant it; code `own_request`."""
+
+    def __init__(self, owner_id: int) -> None:
+        super().__init__(
+            "own_request",
+            "Who asked for more quota for an owner cannot decide about it; somebody else has to.",
+            owner_id=owner_id,
+        )
+
+
+class RequestPending(Conflict):
+    """The owner has an upgrade request that waits for a decision; code `request_pending`. Context: `request_id`."""
+
+    def __init__(self, request_id: int) -> None:
+        super().__init__(
+            "request_pending",
+            f"Upgrade request {request_id} for this owner waits for a decision; withdraw it first, or let it be "
+            "decided.",
+            request_id=request_id,
+        )

@@ -10,6 +10,12 @@ from django.utils.translation import gettext_lazy as _
 from registry.domain.compatibility import DEFAULT_MODE, Mode
 from registry.domain.definition import Definition
 from registry.domain.extension import Extension
+from registry.models_quotas import QuotaGrant as QuotaGrant
+from registry.models_quotas import QuotaLimit as QuotaLimit
+from registry.models_quotas import QuotaNotice as QuotaNotice
+from registry.models_quotas import QuotaRequest as QuotaRequest
+from registry.models_quotas import RequestState as RequestState
+from registry.models_quotas import UserQuota as UserQuota
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.fields import ExactJSONField
 
@@ -108,6 +114,9 @@ class SchemaVersion(models.Model):
                 name="schema_registry_retired_is_inactive_ck",
             ),
         ]
+
+    #: What a service that has just changed something has to tell about the owner's quota; not stored.
+    quota_warning: str = ""
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.number}"

@@ -169,6 +169,22 @@ SCHEMAEVO_INGEST_BATCH_USERS = _number("SCHEMAEVO_INGEST_BATCH_USERS", 200)
 # A run that stored no batch for so long is shown as interrupted: its process was killed, or its input stands still.
 # It is looked for just as often.
 SCHEMAEVO_INGEST_SILENCE_S = _number("SCHEMAEVO_INGEST_SILENCE_S", 600)
+# Who is told when users come up to a maximum, with commas between the addresses; empty: nobody, the notices stand
+# in the pages. How often that, and grants that ended, are looked for.
+SCHEMAEVO_QUOTA_MAIL_TO = _list("SCHEMAEVO_QUOTA_MAIL_TO", "")
+SCHEMAEVO_QUOTA_INTERVAL_S = _number("SCHEMAEVO_QUOTA_INTERVAL_S", 300)
+
+# --- mail: of notices only ------------------------------------------------------------------------------
+_mail_host = _text("SCHEMAEVO_MAIL_HOST", "")
+# Without a server to send it through, a mail goes to the log.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if _mail_host else 'console'}.EmailBackend"
+EMAIL_HOST = _mail_host
+EMAIL_PORT = _number("SCHEMAEVO_MAIL_PORT", 587)
+EMAIL_HOST_USER = _text("SCHEMAEVO_MAIL_USER", "")
+EMAIL_HOST_PASSWORD = _text("SCHEMAEVO_MAIL_PASSWORD", "")
+EMAIL_USE_TLS = _switch("SCHEMAEVO_MAIL_TLS", default=True)
+EMAIL_TIMEOUT = 30  # seconds
+DEFAULT_FROM_EMAIL = _text("SCHEMAEVO_MAIL_FROM", "schemaevo@localhost")
 
 # --- signing in -----------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [

@@ -16,11 +16,13 @@ from fragments.models import IngestRun
 from fragments.services.ingest import Input, ingest
 from fragments.services.records import IngestOptions, Line, jsonl_lines
 from registry.domain.compatibility import Mode
-from registry.models import ExtensionRevision, SchemaVersion
+from registry.models import ExtensionRevision, QuotaRequest, SchemaVersion
 from registry.selectors import effective_schemas
 from registry.services.activation import schema_activate
 from registry.services.compatibility import compatibility_set
 from registry.services.extensions import extension_save
+from registry.services.quota_requests import quota_request_create
+from registry.services.quotas import quota_set_maximum
 from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_bytes, exact_number
@@ -96,6 +98,24 @@ def make_extension(
 def make_compatibility(*, mode: Mode = Mode.NONE, entity_type: str = THING) -> None:
     """Later versions of the type have to agree as the mode says; unless told otherwise, not at all."""
     compatibility_set(entity_type=entity_type, mode=mode, actor=SHELL)
+
+
+def make_maximum(*, user: User, **maxima: Any) -> None:
+    """The user may have as much as `max_schemas` and `max_fields` say."""
+    quota_set_maximum(user_id=user.pk, actor=SHELL, note="a test wants it", **maxima)
+
+
+def make_quota_request(
+    *, user: User, asker: User | None = None, max_schemas: int | None = 20, max_fields: int | None = None
+) -> QuotaRequest:
+    """An upgrade request that waits; an operator has asked unless told otherwise."""
+    return quota_request_create(
+        user_id=user.pk,
+        actor=Actor.login(asker or make_login(role="operator")),
+        reason="they grow",
+        max_schemas=max_schemas,
+        max_fields=max_fields,
+    )
 
 
 def make_observation(

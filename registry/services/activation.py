@@ -9,6 +9,7 @@ from registry.errors import ExtensionInForce, ReviewNeeded, SchemaNotFound
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import owned_by, version_by_number, version_in_force
 from registry.services.locking import announce_change, hold_for_change, require_entity_type
+from registry.services.quotas import quota_noticed, quota_refusals
 from registry.services.schemas import require_compatible_version
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
@@ -30,7 +31,7 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
     with ten: they are composed when they are read, and settled by a job.
 
     Raises: Denied; SchemaNotFound; ReviewNeeded `review_needed`; ExtensionInForce `extension_in_force`;
-    IncompatibleChange `incompatible_change`; Unstorable for such a reason; LockTimeout.
+    IncompatibleChange `incompatible_change`; QuotaReached `quota_exceeded`; Unstorable for such a reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
     require_storable(without_review)
@@ -38,6 +39,7 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
     hold_for_change(version.entity_type, version.user_id)
     version = _version(version_id)
     if version.is_active:
+        version.quota_warning = quota_noticed(version.user_id)
         return version
     siblings = SchemaVersion.objects.filter(schema_id=version.schema_id)
     if version.user_id is None:
@@ -53,15 +55,16 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
     require_compatible_version(version, list(siblings))
     before = siblings.filter(is_active=True).first()
     is_it = Q(pk=version.pk)
-    # One statement flips both: at no moment are there two in force, or none.
-    siblings.filter(is_it | Q(is_active=True)).update(
-        is_active=Case(When(is_it, then=Value(True)), default=Value(False), output_field=BooleanField()),
-        retired_at=Case(When(is_it, then=None), default=F("retired_at")),
-        first_activated_at=Case(
-            When(is_it, then=Coalesce("first_activated_at", Now())), default=F("first_activated_at")
-        ),
-        activated_at=Case(When(is_it, then=Now()), default=F("activated_at")),
-    )
+    with quota_refusals(version.user_id):
+        # One statement flips both: at no moment are there two in force, or none.
+        siblings.filter(is_it | Q(is_active=True)).update(
+            is_active=Case(When(is_it, then=Value(True)), default=Value(False), output_field=BooleanField()),
+            retired_at=Case(When(is_it, then=None), default=F("retired_at")),
+            first_activated_at=Case(
+                When(is_it, then=Coalesce("first_activated_at", Now())), default=F("first_activated_at")
+            ),
+            activated_at=Case(When(is_it, then=Now()), default=F("activated_at")),
+        )
     _changed(
         version,
         "schema_version.activate",
@@ -71,9 +74,11 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
         without_review,
         was_retired=version.retired_at is not None,
     )
+    warning = quota_noticed(version.user_id)
     if _is_to_be_settled(version):
         job_request(kind=SETTLE, target=job_target(version.entity_type, version.user_id))
     version.refresh_from_db()
+    version.quota_warning = warning
     return version
 
 
@@ -83,7 +88,8 @@ def schema_deactivate(
 ) -> SchemaVersion | None:
     """No version of that type and owner is in force. Gives the one that was, if there was one.
 
-    Raises: Denied; ReviewNeeded `review_needed` for a global schema; Unstorable for such a reason; LockTimeout.
+    Raises: Denied; ReviewNeeded `review_needed` for a global schema; QuotaReached `quota_exceeded` where a larger
+    version counts instead from now on; Unstorable for such a reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
     require_storable(without_review)
@@ -93,7 +99,8 @@ def schema_deactivate(
         return None
     if user_id is None:
         _require_reason(entity_type, actor, without_review)
-    SchemaVersion.objects.filter(pk=version.pk).update(is_active=False)
+    with quota_refusals(user_id):
+        SchemaVersion.objects.filter(pk=version.pk).update(is_active=False)
     _changed(version, "schema_version.deactivate", version, None, actor, without_review)
     version.refresh_from_db()
     return version
@@ -113,7 +120,8 @@ def schema_retire(
     activated again. Gives those that were not retired before.
 
     Raises: Denied; Invalid `invalid_entity_type`; SchemaNotFound; ReviewNeeded `review_needed` for a global version
-    that is in force; Unstorable for a note or reason; LockTimeout.
+    that is in force; QuotaReached `quota_exceeded` where a larger version counts instead from now on; Unstorable for
+    a note or reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
     require_storable([note, without_review])
@@ -145,7 +153,8 @@ def versions_retire(
     The caller announces what comes of it.
     """
     ids = [version.pk for version in versions]
-    SchemaVersion.objects.filter(pk__in=ids).update(is_active=False, retired_at=Now())
+    with quota_refusals(versions[0].user_id if versions else None):
+        SchemaVersion.objects.filter(pk__in=ids).update(is_active=False, retired_at=Now())
     for version in versions:
         was_active = version.is_active
         version.refresh_from_db()

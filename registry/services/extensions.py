@@ -14,6 +14,7 @@ from registry.errors import NothingToExtend, SchemaNotFound, StaleBase
 from registry.models import ExtensionRevision, RevisionCause, SchemaVersion
 from registry.selectors import extension_in_force, version_in_force
 from registry.services.locking import announce_change, hold_for_change, require_entity_type
+from registry.services.quotas import quota_noticed, quota_refusals
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject, content_hash, require_storable
@@ -21,10 +22,12 @@ from schemaevo.kernel.canonical import Json, JsonObject, content_hash, require_s
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """What a change of an extension came to: the revision in force, and whether it is new."""
+    """What a change of an extension came to: the revision in force, whether it is new, and what to tell about the
+    owner's quota."""
 
     revision: ExtensionRevision
     created: bool
+    warning: str = ""
 
 
 @transaction.atomic
@@ -44,8 +47,8 @@ def extension_save(
     new has to agree with it. A document equal to the revision in force changes nothing.
 
     Raises: Denied; Invalid `invalid_entity_type`; InvalidExtension `invalid_extension` with
-    every problem; StaleBase `stale_base`; NothingToExtend `no_global_schema`, `not_adopted`; Unstorable for a note;
-    LockTimeout.
+    every problem; StaleBase `stale_base`; NothingToExtend `no_global_schema`, `not_adopted`; QuotaReached
+    `quota_exceeded`; Unstorable for a note; LockTimeout.
     """
     parsed = parse_extension(document)
     return _save(entity_type, user_id, lambda present: parsed, actor, base, note)
@@ -109,22 +112,23 @@ def revision_write(
     announces what comes of it.
     """
     stored = extension.to_json()
-    if before is not None:
-        ExtensionRevision.objects.filter(pk=before.pk).update(is_active=False)
-    revision = ExtensionRevision.objects.create(
-        user_id=user_id,
-        entity_type=entity_type,
-        revision=before.revision + 1 if before else 1,
-        base_schema_version=extension.base_schema_version or "",
-        additional_fields=stored["additional_fields"],
-        field_overrides=stored["field_overrides"],
-        content_hash=content_hash(stored),
-        cause=cause,
-        cause_version=cause_version,
-        absorbed=absorbed or {},
-        note=note,
-        created_by=actor.user,
-    )
+    with quota_refusals(user_id):
+        if before is not None:
+            ExtensionRevision.objects.filter(pk=before.pk).update(is_active=False)
+        revision = ExtensionRevision.objects.create(
+            user_id=user_id,
+            entity_type=entity_type,
+            revision=before.revision + 1 if before else 1,
+            base_schema_version=extension.base_schema_version or "",
+            additional_fields=stored["additional_fields"],
+            field_overrides=stored["field_overrides"],
+            content_hash=content_hash(stored),
+            cause=cause,
+            cause_version=cause_version,
+            absorbed=absorbed or {},
+            note=note,
+            created_by=actor.user,
+        )
     audit_record(
         actor=actor,
         action="extension.change",
@@ -180,11 +184,11 @@ def _save(
     said = present.parsed if present else EMPTY_EXTENSION
     wanted = change(said)
     if present is not None and content_hash(wanted.to_json()) == present.content_hash:
-        return Extended(present, created=False)
+        return Extended(present, created=False, warning=quota_noticed(user_id))
     # Each part may be well-formed and the whole not: two names that people would confuse, too many fields, too large.
     require_extensible(parse_extension(wanted.to_json()), shared.parsed, said)
     revision = revision_write(
         entity_type=entity_type, user_id=user_id, extension=wanted, before=present, actor=actor, note=note
     )
     announce_change(ExtensionRevision, entity_type, user_id)
-    return Extended(revision, created=True)
+    return Extended(revision, created=True, warning=quota_noticed(user_id))

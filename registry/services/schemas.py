@@ -15,6 +15,7 @@ from registry.errors import SchemaNotFound, StaleBase
 from registry.models import Schema, SchemaVersion
 from registry.selectors import compatibility_mode, owned_by
 from registry.services.locking import hold_for_change, require_entity_type
+from registry.services.quotas import quota_noticed, quota_refusals
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, content_hash, require_storable
@@ -22,10 +23,11 @@ from schemaevo.kernel.canonical import Json, content_hash, require_storable
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registration came to: the version, and whether it is new."""
+    """What a registration came to: the version, whether it is new, and what to tell about the owner's quota."""
 
     version: SchemaVersion
     created: bool
+    warning: str = ""
 
 
 @transaction.atomic
@@ -46,8 +48,8 @@ def schema_register(
     at, as for `schema_update`; if it is another by now, nothing is registered.
 
     Raises: Denied; Invalid `invalid_entity_type`; InvalidDefinition `invalid_definition` with every problem;
-    StaleBase `stale_base`; IncompatibleChange `incompatible_change` with every reason; Unstorable for a note that
-    cannot be stored; LockTimeout.
+    StaleBase `stale_base`; IncompatibleChange `incompatible_change` with every reason; QuotaReached `quota_exceeded`;
+    Unstorable for a note that cannot be stored; LockTimeout.
     """
     _authorise(actor, entity_type, note)
     definition = parse_definition(document)
@@ -157,7 +159,7 @@ def _register(
     digest = content_hash(stored)
     for version in versions:
         if version.definition_hash == digest:
-            return Registered(version, created=False)
+            return Registered(version, created=False, warning=quota_noticed(user_id))
     _require_compatible(entity_type, definition, versions)
     present = _present(versions)
     highest = (versions[-1].major, versions[-1].minor, versions[-1].patch) if versions else None
@@ -167,18 +169,19 @@ def _register(
     schema = Schema.objects.filter(owned_by(user_id), entity_type=entity_type).first()
     if schema is None:
         schema = Schema.objects.create(entity_type=entity_type, user_id=user_id)
-    version = SchemaVersion.objects.create(
-        schema=schema,
-        entity_type=entity_type,
-        user_id=user_id,
-        major=major,
-        minor=minor,
-        patch=patch,
-        definition=stored,
-        definition_hash=digest,
-        note=note,
-        created_by=actor.user,
-    )
+    with quota_refusals(user_id):
+        version = SchemaVersion.objects.create(
+            schema=schema,
+            entity_type=entity_type,
+            user_id=user_id,
+            major=major,
+            minor=minor,
+            patch=patch,
+            definition=stored,
+            definition_hash=digest,
+            note=note,
+            created_by=actor.user,
+        )
     audit_record(
         actor=actor,
         action="schema_version.register",
@@ -193,4 +196,4 @@ def _register(
         },
         reason=note,
     )
-    return Registered(version, created=True)
+    return Registered(version, created=True, warning=quota_noticed(user_id))

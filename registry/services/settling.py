@@ -18,6 +18,7 @@ from registry.models import ExtensionRevision, RevisionCause, SchemaVersion
 from registry.selectors import extension_in_force, version_in_force
 from registry.services.activation import versions_retire
 from registry.services.extensions import revision_write
+from registry.services.quotas import quota_may_pass
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.locks import LockSpace, hold
@@ -72,22 +73,23 @@ def _adopt(shared: SchemaVersion, user_id: int, actor: Actor) -> int:
     whole = Extension.of_own_schema(own.parsed, shared.number)
     names = compose(shared.parsed, whole).absorbed
     note = f"adopted from {own.number} for {shared.number}"
-    versions_retire(
-        versions=list(SchemaVersion.objects.filter(schema=own.schema_id, retired_at__isnull=True)),
-        actor=actor,
-        note=note,
-    )
-    revision_write(
-        entity_type=shared.entity_type,
-        user_id=user_id,
-        extension=whole.without(names),
-        before=None,
-        actor=actor,
-        cause=RevisionCause.ADOPTION,
-        cause_version=own,
-        absorbed=_declarations(whole, names),
-        note=note,
-    )
+    with quota_may_pass(cause=RevisionCause.ADOPTION, actor=actor):
+        versions_retire(
+            versions=list(SchemaVersion.objects.filter(schema=own.schema_id, retired_at__isnull=True)),
+            actor=actor,
+            note=note,
+        )
+        revision_write(
+            entity_type=shared.entity_type,
+            user_id=user_id,
+            extension=whole.without(names),
+            before=None,
+            actor=actor,
+            cause=RevisionCause.ADOPTION,
+            cause_version=own,
+            absorbed=_declarations(whole, names),
+            note=note,
+        )
     schema_changing(entity_type=shared.entity_type, user_id=user_id)
     return 1
 

@@ -13,13 +13,20 @@ pytestmark = pytest.mark.django_db
 ROLES = ("viewer", "operator", "schema_admin")
 MAY = {
     "viewer": set(),
-    "operator": {"snapshots.see_values", "fragments.ingest", "kernel.control_job", "kernel.switch_pause"},
+    "operator": {
+        "snapshots.see_values",
+        "fragments.ingest",
+        "kernel.control_job",
+        "kernel.switch_pause",
+        "registry.request_quota",
+    },
 }
 MAY["schema_admin"] = MAY["operator"] | {
     "registry.register_schema",
     "registry.activate_schema",
     "registry.extend_schema",
     "registry.set_compatibility",
+    "registry.decide_quota",
 }
 GUARDED = MAY["schema_admin"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
+import os
 import secrets
 import socket
 import subprocess
@@ -149,7 +150,9 @@ class Web(Part):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        super().__init__(store, name, [*programs.web(f"127.0.0.1:{self.port}"), "--workers", "1"])
+        # Nobody reads its access log here; a pipe that is full would stop it after some hundred requests.
+        arguments = [*programs.web(f"127.0.0.1:{self.port}"), "--workers", "1", "--access-logfile", os.devnull]
+        super().__init__(store, name, arguments)
         self._cookies: SimpleCookie = SimpleCookie()
 
     def sign_in(self, password: str) -> None:

@@ -14,6 +14,15 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.jsonb_key_count_v1(document jsonb)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+    SELECT CASE WHEN jsonb_typeof(document) = 'object'
+                THEN (SELECT count(*)::integer FROM jsonb_object_keys(document)) ELSE 0 END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.observations_append_only_v1()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -23,6 +32,124 @@ BEGIN
         USING ERRCODE = 'integrity_constraint_violation',
               CONSTRAINT = 'observations_append_only',
               TABLE = TG_TABLE_NAME;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.quota_grants_applied_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    PERFORM 1 FROM user_schema_quotas AS q WHERE q.user_id = NEW.user_id FOR UPDATE;
+    UPDATE user_schema_quotas AS q
+       SET max_schemas = m.max_schemas, max_fields = m.max_fields
+      FROM user_schema_maxima_v1(NEW.user_id) AS m
+     WHERE q.user_id = NEW.user_id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.quota_grants_guarded_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    present record;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Grant % cannot be deleted.', OLD.id
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'quota_grants_kept',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        IF (NEW.id, NEW.user_id, NEW.request_id, NEW.max_schemas, NEW.max_fields, NEW.until, NEW.granted_by_id,
+            NEW.granted_by_name, NEW.note, NEW.granted_at)
+           IS DISTINCT FROM
+           (OLD.id, OLD.user_id, OLD.request_id, OLD.max_schemas, OLD.max_fields, OLD.until, OLD.granted_by_id,
+            OLD.granted_by_name, OLD.note, OLD.granted_at)
+           OR (OLD.ended_at IS NOT NULL AND NEW.ended_at IS DISTINCT FROM OLD.ended_at)
+        THEN
+            RAISE EXCEPTION 'Grant % is immutable; it can only end.', OLD.id
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'quota_grants_immutable',
+                      TABLE = TG_TABLE_NAME;
+        END IF;
+        RETURN NEW;
+    END IF;
+
+    IF NEW.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'A grant begins before it ends.'
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'quota_grants_immutable',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    INSERT INTO user_schema_quotas (user_id, max_schemas, max_fields)
+        SELECT NEW.user_id, m.max_schemas, m.max_fields FROM user_schema_maxima_v1(NEW.user_id) AS m
+        ON CONFLICT (user_id) DO NOTHING;
+    SELECT q.max_schemas, q.max_fields INTO present
+      FROM user_schema_quotas AS q WHERE q.user_id = NEW.user_id FOR UPDATE;
+    IF NEW.request_id IS NOT NULL THEN
+        PERFORM 1 FROM quota_requests AS r
+         WHERE r.id = NEW.request_id AND r.state = 'approved'
+           AND (r.user_id, r.granted_max_schemas, r.granted_max_fields, r.granted_until, r.decided_by_id)
+               IS NOT DISTINCT FROM
+               (NEW.user_id, NEW.max_schemas, NEW.max_fields, NEW.until, NEW.granted_by_id);
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'Upgrade request % was not decided like this.', NEW.request_id
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'quota_grants_as_decided',
+                      TABLE = TG_TABLE_NAME;
+        END IF;
+    ELSIF NEW.max_schemas > present.max_schemas OR NEW.max_fields > present.max_fields THEN
+        PERFORM 1 FROM quota_requests AS r WHERE r.user_id = NEW.user_id AND r.asked_by_id = NEW.granted_by_id;
+        IF FOUND THEN
+            RAISE EXCEPTION 'Whoever asked for more for user % cannot grant it.', NEW.user_id
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'quota_grants_four_eyes',
+                      TABLE = TG_TABLE_NAME;
+        END IF;
+    END IF;
+    RETURN NEW;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.quota_requests_moves_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Upgrade request % cannot be deleted.', OLD.id
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'quota_requests_kept',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.state <> 'pending' THEN
+            RAISE EXCEPTION 'An upgrade request begins pending, not %.', NEW.state
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'quota_requests_moves',
+                      TABLE = TG_TABLE_NAME;
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF (NEW.id, NEW.user_id, NEW.asked_max_schemas, NEW.asked_max_fields, NEW.reason, NEW.asked_by_id, NEW.asked_at)
+       IS DISTINCT FROM
+       (OLD.id, OLD.user_id, OLD.asked_max_schemas, OLD.asked_max_fields, OLD.reason, OLD.asked_by_id, OLD.asked_at)
+    THEN
+        RAISE EXCEPTION 'Upgrade request % stays as it was asked.', OLD.id
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'quota_requests_immutable',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    IF OLD.state <> 'pending' AND NEW IS DISTINCT FROM OLD THEN
+        RAISE EXCEPTION 'Upgrade request % is % already.', OLD.id, OLD.state
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'quota_requests_moves',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
 END
 $function$;
 
@@ -114,6 +241,17 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.user_schema_counts_v1(users bigint[])
+ RETURNS TABLE(user_id bigint, schema_count integer, total_fields integer)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT asked.id, count(u.entity_type)::integer, coalesce(sum(u.field_count), 0)::integer
+      FROM unnest(users) AS asked (id)
+      LEFT JOIN user_schema_usage_v1(users) AS u ON u.user_id = asked.id
+     GROUP BY asked.id
+$function$;
+
 CREATE OR REPLACE FUNCTION public.user_schema_extensions_immutable_v1()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -144,9 +282,236 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.user_schema_maxima_v1(owner bigint, OUT max_schemas integer, OUT max_fields integer)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT coalesce((SELECT g.max_schemas FROM quota_grants AS g
+                      WHERE g.user_id = owner AND g.ended_at IS NULL AND g.max_schemas IS NOT NULL
+                      ORDER BY g.id DESC LIMIT 1), 10),
+           coalesce((SELECT g.max_fields FROM quota_grants AS g
+                      WHERE g.user_id = owner AND g.ended_at IS NULL AND g.max_fields IS NOT NULL
+                      ORDER BY g.id DESC LIMIT 1), 200)
+$function$;
+
+CREATE OR REPLACE FUNCTION public.user_schema_quotas_counted_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    affected bigint[];
+    pass     jsonb := nullif(current_setting('schemaevo.quota_may_pass', true), '')::jsonb;
+    here     bigint := pg_current_xact_id()::text::bigint;
+    passing  record;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        SELECT array_agg(DISTINCT n.user_id) INTO affected FROM new_rows AS n WHERE n.user_id IS NOT NULL;
+    ELSIF TG_OP = 'UPDATE' THEN
+        SELECT array_agg(DISTINCT c.user_id) INTO affected
+          FROM (SELECT n.user_id FROM new_rows AS n UNION SELECT o.user_id FROM old_rows AS o) AS c
+         WHERE c.user_id IS NOT NULL;
+    ELSE
+        SELECT array_agg(DISTINCT o.user_id) INTO affected FROM old_rows AS o WHERE o.user_id IS NOT NULL;
+    END IF;
+    IF affected IS NULL THEN
+        RETURN NULL;
+    END IF;
+
+    INSERT INTO user_schema_quotas (user_id, max_schemas, max_fields)
+        SELECT a.id, m.max_schemas, m.max_fields
+          FROM unnest(affected) AS a (id) CROSS JOIN LATERAL user_schema_maxima_v1(a.id) AS m
+         WHERE NOT EXISTS (SELECT 1 FROM user_schema_quotas AS q WHERE q.user_id = a.id)
+         ORDER BY a.id
+        ON CONFLICT (user_id) DO NOTHING;
+    PERFORM 1 FROM user_schema_quotas AS q WHERE q.user_id = ANY (affected) ORDER BY q.user_id FOR UPDATE;
+
+    FOR passing IN
+        SELECT q.user_id, q.schema_count, q.total_fields, q.max_schemas, q.max_fields,
+               c.schema_count AS schemas, c.total_fields AS fields,
+               c.schema_count > greatest(q.max_schemas, p.schemas) AS is_schemas
+          FROM user_schema_quotas AS q
+          JOIN user_schema_counts_v1(affected) AS c ON c.user_id = q.user_id
+         CROSS JOIN LATERAL (
+            SELECT CASE WHEN q.changed_in = here AND q.changed_at = transaction_timestamp()
+                        THEN q.peak_schema_count ELSE q.schema_count END AS schemas,
+                   CASE WHEN q.changed_in = here AND q.changed_at = transaction_timestamp()
+                        THEN q.peak_total_fields ELSE q.total_fields END AS fields) AS p
+         WHERE c.schema_count > greatest(q.max_schemas, p.schemas)
+            OR c.total_fields > greatest(q.max_fields, p.fields)
+         ORDER BY q.user_id
+    LOOP
+        IF pass IS NOT NULL THEN
+            INSERT INTO audit_events (actor_id, actor_name, action, target_type, target_id, before, after, reason)
+            VALUES ((pass ->> 'actor_id')::bigint, coalesce(pass ->> 'actor_name', session_user::text),
+                    'quota.pass', 'quota', passing.user_id::text,
+                    jsonb_build_object('schemas', passing.schema_count, 'fields', passing.total_fields),
+                    jsonb_build_object('schemas', passing.schemas, 'fields', passing.fields,
+                                       'max_schemas', passing.max_schemas, 'max_fields', passing.max_fields),
+                    coalesce(pass ->> 'cause', ''));
+        ELSIF passing.is_schemas THEN
+            RAISE EXCEPTION 'User % would have % schemas; at most % are allowed.',
+                passing.user_id, passing.schemas, passing.max_schemas
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'user_schema_quotas_max_schemas',
+                      DETAIL = passing.schemas::text,
+                      TABLE = 'user_schema_quotas';
+        ELSE
+            RAISE EXCEPTION 'User % would have % fields; at most % are allowed.',
+                passing.user_id, passing.fields, passing.max_fields
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'user_schema_quotas_max_fields',
+                      DETAIL = passing.fields::text,
+                      TABLE = 'user_schema_quotas';
+        END IF;
+    END LOOP;
+
+    UPDATE user_schema_quotas AS q
+       SET schema_count = c.schema_count,
+           total_fields = c.total_fields,
+           peak_schema_count = greatest(c.schema_count, CASE
+               WHEN q.changed_in = here AND q.changed_at = transaction_timestamp()
+               THEN q.peak_schema_count ELSE q.schema_count END),
+           peak_total_fields = greatest(c.total_fields, CASE
+               WHEN q.changed_in = here AND q.changed_at = transaction_timestamp()
+               THEN q.peak_total_fields ELSE q.total_fields END),
+           changed_in = here,
+           changed_at = transaction_timestamp()
+      FROM user_schema_counts_v1(affected) AS c
+     WHERE q.user_id = c.user_id;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.user_schema_quotas_guarded_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    counted record;
+    allowed record;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.schema_count > 0 OR OLD.total_fields > 0 THEN
+            RAISE EXCEPTION 'The quota of user % counts something and cannot be deleted.', OLD.user_id
+                USING ERRCODE = 'integrity_constraint_violation',
+                      CONSTRAINT = 'user_schema_quotas_kept',
+                      TABLE = TG_TABLE_NAME;
+        END IF;
+        RETURN OLD;
+    END IF;
+
+    IF TG_OP = 'UPDATE' AND (NEW.max_schemas, NEW.max_fields) IS DISTINCT FROM (OLD.max_schemas, OLD.max_fields) THEN
+        -- From now on the transaction may put back what is there now, and not what was there before.
+        NEW.peak_schema_count := NEW.schema_count;
+        NEW.peak_total_fields := NEW.total_fields;
+    END IF;
+    IF pg_trigger_depth() > 1 THEN
+        RETURN NEW;
+    END IF;
+
+    SELECT c.schema_count, c.total_fields INTO counted FROM user_schema_counts_v1(ARRAY[NEW.user_id]) AS c;
+    SELECT m.max_schemas, m.max_fields INTO allowed FROM user_schema_maxima_v1(NEW.user_id) AS m;
+    IF TG_OP = 'INSERT' THEN
+        -- Not refused: who makes sure that there is a row may have looked before somebody else's commit.
+        NEW.schema_count := counted.schema_count;
+        NEW.total_fields := counted.total_fields;
+        NEW.max_schemas := allowed.max_schemas;
+        NEW.max_fields := allowed.max_fields;
+    ELSIF (NEW.schema_count, NEW.total_fields) IS DISTINCT FROM (OLD.schema_count, OLD.total_fields)
+       AND (NEW.schema_count, NEW.total_fields) IS DISTINCT FROM (counted.schema_count, counted.total_fields)
+    THEN
+        RAISE EXCEPTION 'User % has % schemas and % fields; the counters say nothing else.',
+            NEW.user_id, counted.schema_count, counted.total_fields
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'user_schema_quotas_counted',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    IF TG_OP = 'UPDATE' AND (NEW.max_schemas, NEW.max_fields) IS DISTINCT FROM (OLD.max_schemas, OLD.max_fields)
+       AND (NEW.max_schemas, NEW.max_fields) IS DISTINCT FROM (allowed.max_schemas, allowed.max_fields)
+    THEN
+        RAISE EXCEPTION 'User % was granted % schemas and % fields; a maximum changes by a grant.',
+            NEW.user_id, allowed.max_schemas, allowed.max_fields
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'user_schema_quotas_granted',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.user_id <> OLD.user_id THEN
+        RAISE EXCEPTION 'The quota of user % keeps its owner.', OLD.user_id
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'user_schema_quotas_owner',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    -- No transaction is known to have written these: nothing but what is there now may be put back.
+    NEW.peak_schema_count := NEW.schema_count;
+    NEW.peak_total_fields := NEW.total_fields;
+    NEW.changed_in := 0;
+    NEW.changed_at := transaction_timestamp();
+    RETURN NEW;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.user_schema_quotas_noticed_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF TG_OP = 'UPDATE'
+       AND (NEW.schema_count, NEW.total_fields, NEW.max_schemas, NEW.max_fields)
+           IS NOT DISTINCT FROM (OLD.schema_count, OLD.total_fields, OLD.max_schemas, OLD.max_fields)
+    THEN
+        RETURN NULL;
+    END IF;
+    UPDATE quota_notices AS n
+       SET cleared_at = now()
+      FROM (VALUES ('schemas', NEW.schema_count, NEW.max_schemas),
+                   ('fields', NEW.total_fields, NEW.max_fields)) AS l ("limit", usage, maximum)
+     WHERE n.user_id = NEW.user_id AND n.cleared_at IS NULL AND n."limit" = l."limit"
+       AND (l.usage = 0 OR l.usage::bigint * 100 < l.maximum::bigint * n.threshold);
+    INSERT INTO quota_notices (user_id, "limit", threshold, usage, maximum)
+        SELECT NEW.user_id, l."limit", t.threshold, l.usage, l.maximum
+          FROM (VALUES ('schemas', NEW.schema_count, NEW.max_schemas),
+                       ('fields', NEW.total_fields, NEW.max_fields)) AS l ("limit", usage, maximum)
+         CROSS JOIN (VALUES (80), (100)) AS t (threshold)
+         WHERE l.usage > 0 AND l.usage::bigint * 100 >= l.maximum::bigint * t.threshold
+         ORDER BY l."limit", t.threshold
+        ON CONFLICT (user_id, "limit", threshold) WHERE cleared_at IS NULL DO NOTHING;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION public.user_schema_usage_v1(users bigint[])
+ RETURNS TABLE(user_id bigint, entity_type character varying, field_count integer)
+ LANGUAGE sql
+ STABLE
+AS $function$
+    SELECT part.user_id, part.entity_type, sum(part.fields)::integer
+      FROM (
+        SELECT v.user_id, v.entity_type, jsonb_key_count_v1(v.definition -> 'fields') AS fields
+          FROM schema_registry AS v
+         WHERE v.id IN (
+            SELECT DISTINCT ON (o.user_id, o.entity_type) o.id
+              FROM schema_registry AS o
+             WHERE o.user_id = ANY (users) AND o.retired_at IS NULL
+             ORDER BY o.user_id, o.entity_type, o.is_active DESC, o.major DESC, o.minor DESC, o.patch DESC)
+        UNION ALL
+        SELECT e.user_id, e.entity_type, jsonb_key_count_v1(e.additional_fields)
+          FROM user_schema_extensions AS e
+         WHERE e.user_id = ANY (users) AND e.is_active
+           AND jsonb_key_count_v1(e.additional_fields) + jsonb_key_count_v1(e.field_overrides) > 0
+      ) AS part
+     GROUP BY part.user_id, part.entity_type
+$function$;
+
 CREATE TRIGGER audit_events_append_only BEFORE DELETE OR UPDATE ON public.audit_events FOR EACH ROW EXECUTE FUNCTION audit_events_append_only_v1();
 
 CREATE TRIGGER observations_append_only BEFORE DELETE OR UPDATE ON public.observations FOR EACH ROW EXECUTE FUNCTION observations_append_only_v1();
+
+CREATE TRIGGER quota_grants_applied AFTER INSERT OR UPDATE ON public.quota_grants FOR EACH ROW EXECUTE FUNCTION quota_grants_applied_v1();
+
+CREATE TRIGGER quota_grants_guarded BEFORE INSERT OR DELETE OR UPDATE ON public.quota_grants FOR EACH ROW EXECUTE FUNCTION quota_grants_guarded_v1();
+
+CREATE TRIGGER quota_requests_moves BEFORE INSERT OR DELETE OR UPDATE ON public.quota_requests FOR EACH ROW EXECUTE FUNCTION quota_requests_moves_v1();
 
 CREATE TRIGGER schema_registry_epoch_delete AFTER DELETE ON public.schema_registry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION schema_epochs_raised_v1();
 
@@ -155,6 +520,12 @@ CREATE TRIGGER schema_registry_epoch_insert AFTER INSERT ON public.schema_regist
 CREATE TRIGGER schema_registry_epoch_update AFTER UPDATE ON public.schema_registry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION schema_epochs_raised_v1();
 
 CREATE TRIGGER schema_registry_immutable BEFORE INSERT OR DELETE OR UPDATE ON public.schema_registry FOR EACH ROW EXECUTE FUNCTION schema_registry_immutable_v1();
+
+CREATE TRIGGER schema_registry_quota_delete AFTER DELETE ON public.schema_registry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION user_schema_quotas_counted_v1();
+
+CREATE TRIGGER schema_registry_quota_insert AFTER INSERT ON public.schema_registry REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION user_schema_quotas_counted_v1();
+
+CREATE TRIGGER schema_registry_quota_update AFTER UPDATE ON public.schema_registry REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION user_schema_quotas_counted_v1();
 
 CREATE TRIGGER schemas_identity BEFORE UPDATE ON public.schemas FOR EACH ROW EXECUTE FUNCTION schemas_identity_v1();
 
@@ -165,3 +536,13 @@ CREATE TRIGGER user_schema_extensions_epoch_insert AFTER INSERT ON public.user_s
 CREATE TRIGGER user_schema_extensions_epoch_update AFTER UPDATE ON public.user_schema_extensions REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION schema_epochs_raised_v1();
 
 CREATE TRIGGER user_schema_extensions_immutable BEFORE DELETE OR UPDATE ON public.user_schema_extensions FOR EACH ROW EXECUTE FUNCTION user_schema_extensions_immutable_v1();
+
+CREATE TRIGGER user_schema_extensions_quota_delete AFTER DELETE ON public.user_schema_extensions REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION user_schema_quotas_counted_v1();
+
+CREATE TRIGGER user_schema_extensions_quota_insert AFTER INSERT ON public.user_schema_extensions REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION user_schema_quotas_counted_v1();
+
+CREATE TRIGGER user_schema_extensions_quota_update AFTER UPDATE ON public.user_schema_extensions REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION user_schema_quotas_counted_v1();
+
+CREATE TRIGGER user_schema_quotas_guarded BEFORE INSERT OR DELETE OR UPDATE ON public.user_schema_quotas FOR EACH ROW EXECUTE FUNCTION user_schema_quotas_guarded_v1();
+
+CREATE TRIGGER user_schema_quotas_noticed AFTER INSERT OR UPDATE ON public.user_schema_quotas FOR EACH ROW EXECUTE FUNCTION user_schema_quotas_noticed_v1();

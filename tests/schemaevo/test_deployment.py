@@ -170,6 +170,7 @@ def variables() -> dict[str, str]:
 
 def test_a_secret_has_no_default() -> None:
     secrets = {name for name in variables() if re.search(r"SECRET|PASSWORD", name)}
+    secrets.remove("SCHEMAEVO_MAIL_PASSWORD")  # there need not be a mail server, nor one that asks for a password
 
     assert len(secrets) == 4
     for name in secrets | {"SCHEMAEVO_ALLOWED_HOSTS"}:

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from registry.management.documents import add_reason, owner_named
+from registry.management.quotas import told
 from registry.selectors import version_by_number
 from registry.services.activation import schema_activate
 from schemaevo.kernel.actors import Actor
@@ -35,4 +36,5 @@ class Command(ServiceCommand):
             "user": user.username if user else None,
             "version": version.number,
             "active": version.is_active,
+            **told(self, version.quota_warning),
         }

@@ -15,6 +15,7 @@ from registry.management.documents import (
     read_document,
     writing,
 )
+from registry.management.quotas import told
 from registry.selectors_extensions import revision_effect
 from registry.services.extensions import Extended, extension_remove, extension_save
 from schemaevo.kernel.actors import Actor
@@ -78,6 +79,7 @@ class Command(ServiceCommand):
             "conflicts": [conflict.to_json() for conflict in conflicts],
             "dry_run": options["dry_run"],
             **changes,
+            **told(self, extended.warning),
         }
 
 

@@ -6,6 +6,7 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from registry.management.documents import add_reason, owner_named, read_document
+from registry.management.quotas import told
 from registry.services.activation import schema_activate
 from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
@@ -44,11 +45,12 @@ class Command(ServiceCommand):
             note=options["note"],
             base=options["base"],
         )
-        version = registered.version
+        version, warning = registered.version, registered.warning
         if options["activate"]:
             version = schema_activate(
                 version_id=version.pk, actor=actor, without_review=options["without_review"]
             )
+            warning = version.quota_warning
         what = "registered" if registered.created else "already registered"
         state = "in force" if version.is_active else "not in force"
         self.say(f"{entity_type} {version.number} ({user or 'global'}): {what}, {state}.")
@@ -58,4 +60,5 @@ class Command(ServiceCommand):
             "version": version.number,
             "created": registered.created,
             "active": version.is_active,
+            **told(self, warning),
         }

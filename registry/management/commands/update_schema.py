@@ -15,6 +15,7 @@ from registry.management.documents import (
     read_json,
     writing,
 )
+from registry.management.quotas import told
 from registry.selectors import version_by_number
 from registry.services.activation import schema_activate
 from registry.services.schemas import schema_update
@@ -57,12 +58,13 @@ class Command(ServiceCommand):
                 user_id=user_id,
                 note=options["note"],
             )
-            version = registered.version
+            version, warning = registered.version, registered.warning
             base = version_by_number(entity_type=entity_type, user_id=user_id, number=options["base"])
             if options["activate"]:
                 version = schema_activate(
                     version_id=version.pk, actor=actor, without_review=options["without_review"]
                 )
+                warning = version.quota_warning
         changes = diff(base.parsed, version.parsed)
         what = "registered" if registered.created else "already registered"
         state = "in force" if version.is_active else "not in force"
@@ -78,6 +80,7 @@ class Command(ServiceCommand):
             "version": version.number,
             "created": registered.created,
             "active": version.is_active,
+            **told(self, warning),
             "dry_run": is_dry_run,
             **difference_json(changes),
         }

@@ -1,0 +1,66 @@
+"""What this floor asks of higher ones: they register a provider in AppConfig.ready(); it gives a frozen dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from registry.selectors import schema_standing
+from registry.selectors_quotas import largest_consumers
+from schemaevo.kernel.canonical import JsonObject
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsWithoutData:
+    """Declared fields of one user and entity type that none of the snapshots looked at has ever seen a value of.
+
+    `is_complete` tells that these were all snapshots there are; else others may have one.
+    """
+
+    entity_type: str
+    names: tuple[str, ...]
+    looked_at: int
+    is_complete: bool
+
+    @property
+    def in_words(self) -> str:
+        """How far that is known, for people."""
+        return f"({'all' if self.is_complete else 'only'} {self.looked_at} snapshots looked at)"
+
+    def to_json(self) -> JsonObject:
+        """As results hold it."""
+        return {
+            "entity_type": self.entity_type,
+            "fields": [*self.names],
+            "looked_at": self.looked_at,
+            "complete": self.is_complete,
+        }
+
+
+#: Which of the given fields of a user (id) and entity type have no data; None while that cannot be told.
+FieldDataProvider: TypeAlias = "Callable[[int, str, Collection[str]], FieldsWithoutData | None]"
+
+_field_data: list[FieldDataProvider] = []
+
+
+def field_data_provider(provider: FieldDataProvider) -> None:
+    """The provider is asked which fields have no data. Called in AppConfig.ready()."""
+    if provider not in _field_data:
+        _field_data.append(provider)
+
+
+def fields_without_data(*, user_id: int, limit: int = 5) -> list[FieldsWithoutData]:
+    """What the user could give back: fields of their own in force without data, of the `limit` entity types that have
+    most fields."""
+    found = []
+    for consumer in largest_consumers(user_id=user_id, limit=limit):
+        standing = schema_standing(entity_type=consumer.entity_type, user_id=user_id)
+        names = {
+            *(standing.own.parsed.fields if standing.own else ()),
+            *(standing.extension.parsed.additional_fields if standing.extension else ()),
+        }
+        if names:
+            answers = [provider(user_id, consumer.entity_type, names) for provider in _field_data]
+            found += [answer for answer in answers if answer is not None and answer.names]
+    return found

@@ -1,0 +1,200 @@
+"""Reads of quotas: how much is used, by what, and whether the counters are right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, Value, When
+from django.db.models.functions import Greatest
+
+from registry.errors import RequestNotFound
+from registry.models import QuotaLimit, QuotaNotice, QuotaRequest, UserQuota
+from registry.models_quotas import DEFAULT_MAX_FIELDS, DEFAULT_MAX_SCHEMAS
+
+#: From here on results carry a warning, in per cent. The database has the same number (sql/0010).
+WARN_FROM_PERCENT = 80
+#: Users whose things are counted by one query.
+CHUNK_USERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """How much of one limit is used."""
+
+    limit: QuotaLimit
+    usage: int
+    maximum: int
+
+    @property
+    def percent(self) -> int:
+        """The share that is used, rounded down; 100 where something is used of nothing."""
+        if self.maximum == 0:
+            return 100 if self.usage else 0
+        return self.usage * 100 // self.maximum
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it is time to warn."""
+        return self.usage > 0 and self.usage * 100 >= self.maximum * WARN_FROM_PERCENT
+
+    @property
+    def in_words(self) -> str:
+        """As in ``8 of 10 schemas (80 %)``."""
+        return f"{self.usage} of {self.maximum} {self.limit.value} ({self.percent} %)"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much a user has declared, and may declare."""
+
+    user_id: int
+    schemas: LimitUse
+    fields: LimitUse
+
+    @property
+    def near(self) -> tuple[LimitUse, ...]:
+        """The limits that are nearly used up, or wholly, or passed."""
+        return tuple(use for use in (self.schemas, self.fields) if use.is_near)
+
+    @property
+    def warning(self) -> str:
+        """What to tell whoever uses more of it; empty where there is room."""
+        if not self.near:
+            return ""
+        return (
+            f"The owner uses {' and '.join(use.in_words for use in self.near)}; request_quota asks for more."
+        )
+
+    def use_of(self, limit: QuotaLimit) -> LimitUse:
+        """How much of that limit is used."""
+        return self.schemas if limit == QuotaLimit.SCHEMAS else self.fields
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """An entity type in which a user has something that counts, and how many fields."""
+
+    entity_type: str
+    fields: int
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A user whose counters are not the count."""
+
+    user_id: int
+    schema_count: int
+    total_fields: int
+    counted_schemas: int
+    counted_fields: int
+
+
+def quota_from_row(row: UserQuota) -> Quota:
+    """The quota that a row says."""
+    return Quota(
+        row.user_id,
+        LimitUse(QuotaLimit.SCHEMAS, row.schema_count, row.max_schemas),
+        LimitUse(QuotaLimit.FIELDS, row.total_fields, row.max_fields),
+    )
+
+
+def quota_of(*, user_id: int) -> Quota:
+    """How much the user has declared, and may. Who never declared anything has the default."""
+    row = UserQuota.objects.filter(user=user_id).first()
+    return quota_from_row(
+        row
+        or UserQuota(
+            user_id=user_id,
+            schema_count=0,
+            total_fields=0,
+            max_schemas=DEFAULT_MAX_SCHEMAS,
+            max_fields=DEFAULT_MAX_FIELDS,
+        )
+    )
+
+
+def quotas_near(*, limit: int) -> list[Quota]:
+    """Quotas with a limit that is nearly used up, or wholly, or passed; the fullest first."""
+    notices = QuotaNotice.objects.filter(user=OuterRef("user"), cleared_at__isnull=True)
+    share = Greatest(
+        *(_share(*pair) for pair in (("schema_count", "max_schemas"), ("total_fields", "max_fields")))
+    )
+    rows = UserQuota.objects.filter(Exists(notices)).annotate(share=share).order_by("-share", "user_id")
+    return [quota_from_row(row) for row in rows[:limit]]
+
+
+def _share(used: str, maximum: str) -> Case:
+    return Case(
+        When(**{maximum: 0, used: 0}, then=Value(0)),
+        When(**{maximum: 0}, then=Value(2**31 - 1)),
+        default=F(used) * 100 / F(maximum),
+        output_field=IntegerField(),
+    )
+
+
+def largest_consumers(*, user_id: int, limit: int = 5) -> list[Consumer]:
+    """The entity types in which the user has most fields, the largest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT entity_type, field_count FROM user_schema_usage_v1(ARRAY[%s::bigint])"
+            " ORDER BY field_count DESC, entity_type LIMIT %s",
+            [user_id, limit],
+        )
+        return [Consumer(entity_type, fields) for entity_type, fields in cursor.fetchall()]
+
+
+def usage_counted(*, user_ids: Collection[int]) -> Mapping[int, tuple[int, int]]:
+    """For each user the entity types and fields that count, counted now."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM user_schema_counts_v1(%s::bigint[])", [sorted(set(user_ids))])
+        return {user_id: (schemas, fields) for user_id, schemas, fields in cursor.fetchall()}
+
+
+def quotas_divergent(*, after_user: int = 0) -> Iterator[Divergence]:
+    """Every user above `after_user` whose counters are not the count, by ascending id; read in chunks."""
+    while user_ids := _users_after(after_user):
+        after_user = user_ids[-1]
+        with connection.cursor() as cursor:
+            # One statement: the counters and what they count are those of one moment.
+            cursor.execute(
+                """
+                SELECT c.user_id, coalesce(q.schema_count, 0), coalesce(q.total_fields, 0),
+                       c.schema_count, c.total_fields
+                  FROM user_schema_counts_v1(%s::bigint[]) AS c
+                  LEFT JOIN user_schema_quotas AS q ON q.user_id = c.user_id
+                 WHERE (coalesce(q.schema_count, 0), coalesce(q.total_fields, 0))
+                       IS DISTINCT FROM (c.schema_count, c.total_fields)
+                 ORDER BY c.user_id
+                """,
+                [user_ids],
+            )
+            found = cursor.fetchall()
+        yield from (Divergence(*row) for row in found)
+
+
+def request_by_id(*, request_id: int) -> QuotaRequest:
+    """The upgrade request of that number. Raises: RequestNotFound."""
+    found = QuotaRequest.objects.filter(pk=request_id).first()
+    if found is None:
+        raise RequestNotFound(request_id)
+    return found
+
+
+def _users_after(after: int) -> list[int]:
+    """The next users who have a quota, or something that might count."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            (SELECT user_id FROM user_schema_quotas WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s)
+            UNION
+            (SELECT DISTINCT user_id FROM schema_registry WHERE user_id > %(after)s ORDER BY user_id LIMIT %(limit)s)
+            UNION
+            (SELECT DISTINCT user_id FROM user_schema_extensions WHERE user_id > %(after)s
+              ORDER BY user_id LIMIT %(limit)s)
+            ORDER BY user_id LIMIT %(limit)s
+            """,
+            {"after": after, "limit": CHUNK_USERS},
+        )
+        return [user_id for (user_id,) in cursor.fetchall()]

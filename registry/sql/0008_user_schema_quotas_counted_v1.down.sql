@@ -1,0 +1,7 @@
+DROP TRIGGER schema_registry_quota_insert ON schema_registry;
+DROP TRIGGER schema_registry_quota_update ON schema_registry;
+DROP TRIGGER schema_registry_quota_delete ON schema_registry;
+DROP TRIGGER user_schema_extensions_quota_insert ON user_schema_extensions;
+DROP TRIGGER user_schema_extensions_quota_update ON user_schema_extensions;
+DROP TRIGGER user_schema_extensions_quota_delete ON user_schema_extensions;
+DROP FUNCTION user_schema_quotas_counted_v1();
