@@ -166,10 +166,18 @@ def _ended_by(error: BaseException) -> str:
     return text.replace("\0", "\\0").encode(errors="backslashreplace").decode()
 
 
+@dataclass(slots=True)
+class _Course:
+    """What the batches of a run have shown so far. Only hints: a batch that is rolled back takes none of them back."""
+
+    are_fragments_new: bool = True
+
+
 def _ingest_batches(
     run: IngestRun, source: Input, options: IngestOptions, on_progress: Callable[[Progress], None]
 ) -> None:
     total = Counts()
+    course = _Course()
     batches = Batches(iter(source.lines), options, source.default_observed_at)
     for batch in batches:
         refuse_while_paused()
@@ -179,7 +187,7 @@ def _ingest_batches(
         for index, records in enumerate(_by_users(parsed.records)):
             # What could not be parsed is written with the first transaction of the batch.
             counts, refused = _ingest_batch(
-                run, source, options, records, parsed.rejections if index == 0 else []
+                run, source, options, records, parsed.rejections if index == 0 else [], course
             )
             total += counts
             rejections += refused
@@ -208,6 +216,7 @@ def _ingest_batch(
     options: IngestOptions,
     records: list[Record],
     rejections: list[Rejection],
+    course: _Course,
 ) -> tuple[Counts, list[Rejection]]:
     """One transaction: the records with all that follows from them, the dead letters, and the run's counts.
 
@@ -236,24 +245,28 @@ def _ingest_batch(
     conflicts = [
         id_conflict(record)
         for (record, _), observation in zip(owned, observations, strict=True)
-        if (observation.id, observation.content_id) in recorded.conflicting
+        if recorded.conflicting and (observation.id, observation.content_id) in recorded.conflicting
     ]
     refused += conflicts
     # Of several with one id it is the first that was stored.
     first_at: dict[str, int] = {}
     for index, observation in enumerate(observations):
         first_at.setdefault(observation.id, index)
-    sightings = sightings_record(
-        (observations[index], fragment)
-        for identity, index in first_at.items()
-        if identity in recorded.inserted
-        for fragment in fragments[index]
+    sighted = sightings_record(
+        (
+            (observations[index], fragment)
+            for identity, index in first_at.items()
+            if identity in recorded.inserted
+            for fragment in fragments[index]
+        ),
+        are_new=course.are_fragments_new,
     )
+    course.are_fragments_new = sighted.are_new
     counts = Counts(
         records=len(records) + len(rejections),
         observations=len(recorded.inserted),
         duplicates=len(owned) - len(conflicts) - len(recorded.inserted),
-        fragments=sightings,
+        fragments=sighted.sightings,
         rejected=len(rejections) + len(refused),
     )
     _write_dead_letters(run, [*rejections, *refused])
