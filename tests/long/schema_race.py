@@ -151,8 +151,8 @@ class Web(Part):
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         # Nobody reads its access log here; a pipe that is full would stop it after some hundred requests.
-        arguments = [*programs.web(f"127.0.0.1:{self.port}"), "--workers", "1", "--access-logfile", os.devnull]
-        super().__init__(store, name, arguments)
+        options = ("--workers", "1", "--access-logfile", os.devnull)
+        super().__init__(store, name, [*programs.web(f"127.0.0.1:{self.port}"), *options])
         self._cookies: SimpleCookie = SimpleCookie()
 
     def sign_in(self, password: str) -> None:

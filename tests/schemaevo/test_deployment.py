@@ -170,7 +170,8 @@ def variables() -> dict[str, str]:
 
 def test_a_secret_has_no_default() -> None:
     secrets = {name for name in variables() if re.search(r"SECRET|PASSWORD", name)}
-    secrets.remove("SCHEMAEVO_MAIL_PASSWORD")  # there need not be a mail server, nor one that asks for a password
+    # There need not be a mail server, nor one that asks for a password.
+    secrets.remove("SCHEMAEVO_MAIL_PASSWORD")
 
     assert len(secrets) == 4
     for name in secrets | {"SCHEMAEVO_ALLOWED_HOSTS"}:
