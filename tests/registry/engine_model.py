@@ -207,7 +207,10 @@ class Model:
                 "revision": len(revisions),
                 "cause": cause,
                 "fields": sorted(extension.additional_fields),
-                "overrides": sorted(extension.field_overrides),
+                # An override that says nothing is not stored, and so not told of.
+                "overrides": sorted(
+                    name for name, said in extension.field_overrides.items() if said.to_json()
+                ),
                 "absorbed": sorted(absorbed),
             },
         )
