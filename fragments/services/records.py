@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import msgspec
 from fragments.domain.exported import Exported
 from fragments.domain.repeated_keys import repeated_key
 from registry.domain.names import NAME_MAX_BYTES
-from registry.domain.times import from_us, parse_time, to_us
+from registry.domain.times import parse_time
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.canonical import (
     Json,
@@ -343,7 +343,7 @@ def _observed_at(
         message = f"The record has no {field_name}, and no default time is given."
         raise Invalid("missing_time", message, field=field_name)
     try:
-        return from_us(to_us(default) + record_number)
-    except ValueError as error:
-        message = f"The default time plus the record's number is {error}."
+        return default + timedelta(microseconds=record_number)
+    except OverflowError:
+        message = "The default time plus the record's number is outside the years 1 to 9999."
         raise Invalid("unreadable_time", message) from None

@@ -6,7 +6,6 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _DATE = r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 _CALENDAR_DATE = re.compile(_DATE)
@@ -57,7 +56,8 @@ def to_us(moment: datetime) -> int:
     """Whole microseconds since 1970; exact. Raises ValueError for a naive time."""
     if moment.tzinfo is None:
         raise ValueError("a naive time names no instant")
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_us(microseconds: int) -> datetime:
