@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -320,19 +320,11 @@ class EntitySnapshotAdmin(KeysetAdmin):
         for row in rows:
             row.is_waiting = row.reduction_hash != wanted[row.entity_type, row.user_id]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        snapshot = self.get_object(request, object_id)
-        extra = dict(extra_context or {})
-        if snapshot is not None:
-            extra["told"] = snapshot_told(snapshot_id=snapshot.pk)
-            extra["may_see_values"] = may_see_values(request)
-        return super().change_view(request, object_id, form_url, extra)
+    def page_context(self, request: HttpRequest, snapshot: EntitySnapshot) -> dict[str, Any]:
+        return {
+            "told": snapshot_told(snapshot_id=snapshot.pk),
+            "may_see_values": may_see_values(request),
+        }
 
     @admin.display(description=_("key"))
     def key(self, snapshot: EntitySnapshot) -> SafeString:

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -112,22 +112,16 @@ class IngestRunAdmin(KeysetAdmin):
         shown = "shown_error" if is_harmless or may_see_values(request) else "hidden_error"
         return (*fieldsets, (_("What went wrong"), {"fields": (shown,)}))
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        run = self.get_object(request, object_id)
-        extra = dict(extra_context or {})
-        if run is not None and request.user.has_perm("fragments.view_deadletter"):
-            letters = run.dead_letters.order_by("line_number").defer("raw")
-            extra["rejected"] = list(letters[:REJECTED_SHOWN])
-            extra["rejected_count"] = run.rejected_count
-            extra["rejected_url"] = _list_url("fragments_deadletter", run=run.pk)
-            extra["may_see_values"] = may_see_values(request)
-        return super().change_view(request, object_id, form_url, extra)
+    def page_context(self, request: HttpRequest, run: IngestRun) -> dict[str, Any]:
+        if not request.user.has_perm("fragments.view_deadletter"):
+            return {}
+        letters = run.dead_letters.order_by("line_number").defer("raw")
+        return {
+            "rejected": list(letters[:REJECTED_SHOWN]),
+            "rejected_count": run.rejected_count,
+            "rejected_url": _list_url("fragments_deadletter", run=run.pk),
+            "may_see_values": may_see_values(request),
+        }
 
     @admin.display(description=_("run"))
     def run(self, run: IngestRun) -> str:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -72,31 +72,23 @@ class ExtensionRevisionAdmin(KeysetAdmin):
     )
     change_form_outer_after_template = "admin/registry/extensionrevision/document.html"
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        revision = self.get_object(request, object_id)
-        extra = dict(extra_context or {})
-        if revision is not None:
-            said = revision.parsed
-            effect = revision_effect(revision=revision) if revision.is_active else None
-            extra["added"] = [
+    def page_context(self, request: HttpRequest, revision: ExtensionRevision) -> dict[str, Any]:
+        said = revision.parsed
+        effect = revision_effect(revision=revision) if revision.is_active else None
+        return {
+            "added": [
                 (field, said.declaration(name).policy)
                 for name, field in sorted(said.additional_fields.items())
-            ]
-            extra["overridden"] = [
+            ],
+            "overridden": [
                 (name, override.to_json()) for name, override in sorted(said.field_overrides.items())
-            ]
-            extra["conflicts"] = effect.composition.conflicts if effect else ()
-            extra["to_absorb"] = effect.composition.absorbed if effect else ()
-            extra["waits"] = revision.is_active and effect is None
-            extra["absorbed"] = sorted(revision.absorbed.items())
-            extra["document_json"] = json_block(revision.document)
-        return super().change_view(request, object_id, form_url, extra)
+            ],
+            "conflicts": effect.composition.conflicts if effect else (),
+            "to_absorb": effect.composition.absorbed if effect else (),
+            "waits": revision.is_active and effect is None,
+            "absorbed": sorted(revision.absorbed.items()),
+            "document_json": json_block(revision.document),
+        }
 
     @admin.display(description=_("entity type"))
     def type_name(self, revision: ExtensionRevision) -> SafeString:

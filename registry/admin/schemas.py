@@ -82,20 +82,9 @@ class SchemaAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schema]:
         return schemas_with_state()
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        schema = self.get_object(request, object_id)
-        versions = SchemaVersion.objects.none()
-        if schema is not None:
-            versions = schema.versions.select_related("created_by").order_by("-major", "-minor", "-patch")
-        return super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), "versions": versions}
-        )
+    def page_context(self, request: HttpRequest, schema: Schema) -> dict[str, Any]:
+        versions = schema.versions.select_related("created_by")
+        return {"versions": versions.order_by("-major", "-minor", "-patch")}
 
     @admin.display(description=_("entity type"))
     def type_name(self, schema: Schema) -> SafeString:
@@ -171,30 +160,20 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        version = self.get_object(request, object_id)
-        extra = dict(extra_context or {})
-        if version is not None:
-            definition = version.parsed
-            extra["declared"] = [
+    def page_context(self, request: HttpRequest, version: SchemaVersion) -> dict[str, Any]:
+        definition = version.parsed
+        was_in_force = SchemaVersion.objects.filter(
+            schema_id=version.schema_id, first_activated_at__isnull=False
+        )
+        return {
+            "declared": [
                 (field, definition.policy_of(name)) for name, field in sorted(definition.fields.items())
-            ]
-            extra["kind_order"] = definition.kind_order
-            extra["definition_json"] = json_block(version.definition)
-            extra["may_activate"] = request.user.has_perm("registry.activate_schema")
-            extra["needs_review"] = version.user_id is None and (
-                version.is_active
-                or SchemaVersion.objects.filter(
-                    schema_id=version.schema_id, first_activated_at__isnull=False
-                ).exists()
-            )
-        return super().change_view(request, object_id, form_url, extra)
+            ],
+            "kind_order": definition.kind_order,
+            "definition_json": json_block(version.definition),
+            "may_activate": request.user.has_perm("registry.activate_schema"),
+            "needs_review": version.user_id is None and (version.is_active or was_in_force.exists()),
+        }
 
     def activate_view(self, request: HttpRequest, version_id: int) -> HttpResponse:
         """The version is in force, or a message says why not."""

@@ -108,21 +108,13 @@ class JobAdmin(KeysetAdmin):
             *super().get_urls(),
         ]
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        extra = dict(extra_context or {})
-        job = self.get_object(request, object_id)
-        if job is not None and request.user.has_perm(MAY_CONTROL):
-            extra["verbs"] = [
-                (reverse(f"admin:kernel_job_{verb}", args=[job.pk]), VERB_LABELS[verb])
-                for verb in verbs_for(job)
-            ]
-        return super().change_view(request, object_id, form_url, extra)
+    def page_context(self, request: HttpRequest, job: Job) -> dict[str, Any]:
+        if not request.user.has_perm(MAY_CONTROL):
+            return {}
+        verbs = [
+            (reverse(f"admin:kernel_job_{verb}", args=[job.pk]), VERB_LABELS[verb]) for verb in verbs_for(job)
+        ]
+        return {"verbs": verbs}
 
     def control_view(self, request: HttpRequest, job_id: uuid.UUID, *, verb: str) -> HttpResponse:
         """The job is paused, resumed, cancelled or retried, or a message says why not. POST only."""

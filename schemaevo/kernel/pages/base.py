@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -67,6 +67,22 @@ class ReadOnlyAdmin(StoreAdmin):
         return [
             name for _title, options in self.get_fieldsets(request, obj) for name in flat(options["fields"])
         ]
+
+    def page_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """What the page of a row shows beside its fields; asked once, of whoever may see the row."""
+        return {}
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
+        context.update(self.page_context(request, obj))
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
 
 def flat(fields: Iterable[str | Iterable[str]]) -> Iterable[str]:
