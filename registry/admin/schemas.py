@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -11,20 +10,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from registry.admin.filters import InForceFilter, YesOrNoFilter
 from registry.models import Schema, SchemaVersion
 from registry.selectors_pages import schemas_with_state
 from registry.services.activation import schema_activate, schema_deactivate
-from schemaevo.kernel.errors import Denied, DomainError
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, code, json_block, moment, row_link
 from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
 from schemaevo.kernel.pages.rights import actor_of
-
-#: So many reasons of one refusal stand on the page; the command tells all.
-REASONS_SHOWN = 20
+from schemaevo.kernel.pages.verbs import refusals_told
 
 
 class ScopeFilter(PickFilter):
@@ -44,21 +39,6 @@ class RetiredFilter(YesOrNoFilter):
     title = _("retired")
     parameter_name = "retired"
     condition = Q(retired_at__isnull=False)
-
-
-def _tell(request: HttpRequest, error: DomainError) -> None:
-    """The refusal in words; of one that has several reasons, each of the first ones."""
-    reasons = error.context.get("reasons")
-    if not isinstance(reasons, list):
-        messages.error(request, error.message)
-        return
-    for reason in reasons[:REASONS_SHOWN]:
-        messages.error(request, f"{reason['message']} [{reason['rule']}]")
-    more = len(reasons) - REASONS_SHOWN
-    if more > 0:
-        messages.error(
-            request, ngettext("And %(n)s more reason.", "And %(n)s more reasons.", more) % {"n": more}
-        )
 
 
 def scope(row: Schema | SchemaVersion) -> SafeString:
@@ -188,7 +168,7 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
             return HttpResponseNotAllowed(["POST"])
         actor = actor_of(request)
         back = HttpResponseRedirect(reverse("admin:registry_schemaversion_change", args=[version_id]))
-        try:
+        with refusals_told(request):
             if activate:
                 schema_activate(version_id=version_id, actor=actor)
                 messages.success(request, _now("The version is in force."))
@@ -198,11 +178,6 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
                 messages.info(request, _now("The version was not in force any more; nothing has changed."))
                 return back
             schema_deactivate(entity_type=version.entity_type, user_id=version.user_id, actor=actor)
-        except Denied as error:
-            raise PermissionDenied from error
-        except DomainError as error:
-            _tell(request, error)
-        else:
             messages.success(request, _now("The version is not in force any more."))
         return back
 

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
@@ -15,13 +14,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
-from schemaevo.kernel.errors import Denied, DomainError
 from schemaevo.kernel.job_control import MAY_CONTROL, job_cancel, job_pause, job_resume, job_retry
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, hidden, json_block, moment
 from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import actor_of, may_see_values
+from schemaevo.kernel.pages.verbs import refusals_told
 
 JOB_TONES = {
     JobState.PENDING: "plain",
@@ -120,13 +119,8 @@ class JobAdmin(KeysetAdmin):
         """The job is paused, resumed, cancelled or retried, or a message says why not. POST only."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        try:
+        with refusals_told(request):
             job = VERBS[verb](job_id=job_id, actor=actor_of(request))
-        except Denied as error:
-            raise PermissionDenied from error
-        except DomainError as error:
-            messages.error(request, error.message)
-        else:
             messages.success(request, _now("The job is now %(state)s.") % {"state": job.get_state_display()})
         return HttpResponseRedirect(reverse("admin:kernel_job_change", args=[job_id]))
 

@@ -1,13 +1,12 @@
 """The switch of the first page that pauses and resumes everything."""
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from schemaevo.kernel.errors import Denied, DomainError
 from schemaevo.kernel.pages.rights import actor_of
+from schemaevo.kernel.pages.verbs import refusals_told
 from schemaevo.kernel.pause import store_pause, store_resume
 
 
@@ -25,7 +24,7 @@ def _switch(request: HttpRequest, *, is_on: bool) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     actor = actor_of(request)
-    try:
+    with refusals_told(request):
         if is_on:
             # The banner says the rest.
             store_pause(actor=actor, reason=request.POST.get("reason", ""))
@@ -33,8 +32,4 @@ def _switch(request: HttpRequest, *, is_on: bool) -> HttpResponse:
             messages.success(request, _("Ingest and jobs run again."))
         else:
             messages.info(request, _("Nothing was paused; nothing has changed."))
-    except Denied as error:
-        raise PermissionDenied from error
-    except DomainError as error:
-        messages.error(request, error.message)
     return HttpResponseRedirect(reverse("admin:index"))
