@@ -39,6 +39,16 @@ class RevisionEffect:
     difference: Difference
 
 
+def users_with_own(*, entity_type: str, after: int, limit: int) -> list[int]:
+    """The next users above `after` who have a version or an extension of their own of this type in force, ascending."""
+    owned = Q(entity_type=entity_type, is_active=True, user_id__gt=after)
+    found: set[int] = set()
+    for rows in (ExtensionRevision.objects.filter(owned), SchemaVersion.objects.filter(owned)):
+        ids = rows.order_by("user_id").values_list("user_id", flat=True)[:limit]
+        found.update(user_id for user_id in ids if user_id is not None)
+    return sorted(found)[:limit]
+
+
 def revision_by_number(*, entity_type: str, user_id: int, revision: int | None) -> ExtensionRevision:
     """That revision of the user's extension, or for None the one in force. Raises: SchemaNotFound."""
     revisions = ExtensionRevision.objects.filter(user=user_id, entity_type=entity_type)
@@ -77,11 +87,12 @@ def conflicts_of_users(*, entity_type: str) -> Iterator[UserConflicts]:
     if shared is None:
         return
     definition = shared.parsed
-    user_ids = _users_after(entity_type, 0)
+    user_ids = users_with_own(entity_type=entity_type, after=0, limit=CHUNK_USERS)
     while user_ids:
         yield from _conflicts(entity_type, definition, user_ids)
         is_full = len(user_ids) == CHUNK_USERS
-        user_ids = _users_after(entity_type, user_ids[-1]) if is_full else []
+        after = user_ids[-1]
+        user_ids = users_with_own(entity_type=entity_type, after=after, limit=CHUNK_USERS) if is_full else []
 
 
 def _conflicts(entity_type: str, shared: Definition, user_ids: list[int]) -> Iterator[UserConflicts]:
@@ -100,13 +111,3 @@ def _conflicts(entity_type: str, shared: Definition, user_ids: list[int]) -> Ite
             continue
         if found.conflicts:
             yield found
-
-
-def _users_after(entity_type: str, after: int) -> list[int]:
-    """The next users who have something of their own of this type in force, ascending."""
-    owned = Q(entity_type=entity_type, is_active=True, user_id__gt=after)
-    found: set[int] = set()
-    for rows in (ExtensionRevision.objects.filter(owned), SchemaVersion.objects.filter(owned)):
-        ids = rows.order_by("user_id").values_list("user_id", flat=True)[:CHUNK_USERS]
-        found.update(user_id for user_id in ids if user_id is not None)
-    return sorted(found)[:CHUNK_USERS]

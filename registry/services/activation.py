@@ -6,8 +6,9 @@ from django.db.models.functions import Coalesce, Now
 
 from registry.domain.targets import job_target
 from registry.errors import ExtensionInForce, ReviewNeeded, SchemaNotFound
-from registry.models import ExtensionRevision, SchemaVersion
-from registry.selectors import owned_by, version_by_number, version_in_force
+from registry.models import SchemaVersion
+from registry.selectors import extension_in_force, owned_by, version_by_number, version_in_force
+from registry.selectors_extensions import users_with_own
 from registry.services.locking import announce_change, hold_for_change, require_entity_type
 from registry.services.quotas import quota_noticed, quota_refusals
 from registry.services.schemas import require_compatible_version
@@ -46,9 +47,7 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
         if siblings.filter(first_activated_at__isnull=False).exists():
             _require_reason(version.entity_type, actor, without_review)
     elif (
-        ExtensionRevision.objects.filter(
-            user=version.user_id, entity_type=version.entity_type, is_active=True
-        ).exists()
+        extension_in_force(entity_type=version.entity_type, user_id=version.user_id) is not None
         and version_in_force(entity_type=version.entity_type, user_id=None) is not None
     ):
         raise ExtensionInForce(version.entity_type)
@@ -192,10 +191,7 @@ def _is_to_be_settled(version: SchemaVersion) -> bool:
     entity_type = version.entity_type
     if version.user_id is not None:
         return version_in_force(entity_type=entity_type, user_id=None) is not None
-    return (
-        ExtensionRevision.objects.filter(entity_type=entity_type, is_active=True).exists()
-        or SchemaVersion.objects.filter(entity_type=entity_type, is_active=True, user__isnull=False).exists()
-    )
+    return bool(users_with_own(entity_type=entity_type, after=0, limit=1))
 
 
 def _version(version_id: int) -> SchemaVersion:

@@ -9,13 +9,13 @@ it: nothing is to be recomputed. Only the cache does, which remembers the revisi
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
 
 from registry.cache import schema_changing
 from registry.domain.composition import compose
 from registry.domain.extension import Extension
 from registry.models import ExtensionRevision, RevisionCause, SchemaVersion
 from registry.selectors import extension_in_force, version_in_force
+from registry.selectors_extensions import users_with_own
 from registry.services.activation import versions_retire
 from registry.services.extensions import revision_write
 from registry.services.quotas import quota_may_pass
@@ -45,7 +45,7 @@ def extensions_settle(
     """
     actor.require("registry.extend_schema")
     if only_user is None:
-        user_ids = _users_after(entity_type, after_user)
+        user_ids = users_with_own(entity_type=entity_type, after=after_user, limit=CHUNK_USERS)
     else:
         user_ids = [only_user] if only_user > after_user else []
     if not user_ids:
@@ -117,16 +117,3 @@ def _absorb(shared: SchemaVersion, revision: ExtensionRevision, actor: Actor) ->
 
 def _declarations(extension: Extension, names: tuple[str, ...]) -> JsonObject:
     return {name: extension.declaration(name).to_json() for name in names}
-
-
-def _users_after(entity_type: str, after: int) -> list[int]:
-    """The next users who have something of their own of this type in force, ascending."""
-    owned = Q(entity_type=entity_type, is_active=True, user_id__gt=after)
-    extended = ExtensionRevision.objects.filter(owned).order_by("user_id").values_list("user_id", flat=True)
-    own = (
-        SchemaVersion.objects.filter(owned, user__isnull=False)
-        .order_by("user_id")
-        .values_list("user_id", flat=True)
-    )
-    found = {user_id for user_id in (*extended[:CHUNK_USERS], *own[:CHUNK_USERS]) if user_id is not None}
-    return sorted(found)[:CHUNK_USERS]
