@@ -4,10 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db import connection
+
 from registry.cache import load_current_schema
 from registry.domain.definition import Definition, Strategy
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us
+from schemaevo.kernel.bulk import uuid_array
 from schemaevo.kernel.canonical import Json, is_storable_text
 from snapshots.domain.explanation import Contender, FieldExplanation, explain, explain_deletion
 from snapshots.errors import SnapshotNotFound
@@ -157,5 +160,9 @@ def _source_names(observation_ids: Collection[str]) -> dict[str, str]:
 
 def observation_contents(observation_ids: Collection[str]) -> dict[str, str]:
     """The content ids of those of these observations that are stored, by id."""
-    rows = Observation.objects.filter(pk__in=observation_ids).values_list("pk", "content_id")
-    return {str(identity): str(content) for identity, content in rows}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id::text, content_id::text FROM observations WHERE id = ANY(%s::uuid[])",
+            [uuid_array(observation_ids)],
+        )
+        return dict(cursor.fetchall())

@@ -11,13 +11,14 @@ from django.db import connection
 
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import to_us
-from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken, uuid_array
+from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken
 from schemaevo.kernel.canonical import JsonObject, canonical_json
 from schemaevo.kernel.jobs import job_request
 from snapshots.domain.merge import empty_state, merge, project
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import reduce
 from snapshots.models import ObservationOrigin
+from snapshots.selectors import observation_contents
 from snapshots.services.merging import (
     FirstSnapshot,
     LockedSnapshot,
@@ -109,9 +110,13 @@ def observations_record(
     for new in observations:
         # The first of an id, and never a rule about the batch: where a batch ends is an accident.
         unique.setdefault(new.id, new)
-    inserted = frozenset(_insert(unique, schemas))
-    stored = {identity: unique[identity].content_id for identity in inserted}
-    stored |= _contents_of([identity for identity in unique if identity not in inserted])
+    # Only a hint, read without a lock: others may bring the same ones now.
+    stored = observation_contents(unique.keys())
+    inserted = frozenset(_insert([unique[i] for i in sorted(unique.keys() - stored.keys())], schemas))
+    stored.update((identity, unique[identity].content_id) for identity in inserted)
+    lost = unique.keys() - stored.keys()
+    if lost:
+        stored |= observation_contents(lost)
     conflicting = {(new.id, new.content_id) for new in observations if new.content_id != stored[new.id]}
     fresh: dict[str, list[NewObservation]] = defaultdict(list)
     for identity in inserted:
@@ -120,13 +125,9 @@ def observations_record(
     return Recorded(inserted, frozenset(conflicting))
 
 
-def _insert(
-    observations: Mapping[str, NewObservation], schemas: Mapping[int, EffectiveSchema]
-) -> Collection[str]:
-    """The ids of those that were not there. In the order of ids, so that two never wait for each other."""
-    # Only a hint, read without a lock: others may bring the same ones now.
-    there = _observations_present(observations.keys())
-    absent = [observations[identity] for identity in sorted(observations.keys() - there)]
+def _insert(absent: Sequence[NewObservation], schemas: Mapping[int, EffectiveSchema]) -> Collection[str]:
+    """The ids of those that are rows now and were not. They come in the order of ids, so that two who bring the same
+    ones never wait for each other."""
 
     def rows() -> Iterator[Sequence[object]]:
         return (_columns_of(new, schemas[new.user_id].version_id) for new in absent)
@@ -171,27 +172,6 @@ def _columns_of(new: NewObservation, version_id: int | None) -> tuple[object, ..
         new.content_id,
         canonical_json(new.fields),
     )
-
-
-def _observations_present(observation_ids: Collection[str]) -> set[str]:
-    """Those of the ids that are rows now."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id::text FROM observations WHERE id = ANY(%s::uuid[])", [uuid_array(observation_ids)]
-        )
-        return {identity for (identity,) in cursor.fetchall()}
-
-
-def _contents_of(observation_ids: list[str]) -> dict[str, str]:
-    """The content ids of observations that are rows."""
-    if not observation_ids:
-        return {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT id::text, content_id::text FROM observations WHERE id = ANY(%s::uuid[])",
-            [observation_ids],
-        )
-        return dict(cursor.fetchall())
 
 
 def _merge(fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]) -> None:
