@@ -82,7 +82,8 @@ class _Teller:
         news = []
         for record, user_id in owned:
             fields, fragments = split_of(record, schemas[user_id].definition, self._options)
-            source = source_id(user_id, *self._named_source(record))
+            named = self._source.named_source if record.exported is None else record.exported.source
+            source = source_id(user_id, *named)
             new = observation_of(record, user_id, fields, source, None, self._options)
             news.append((record, new, fragments))
         stored = observation_contents([new.id for _, new, _ in news if _number(new.id) not in self._seen])
@@ -102,13 +103,6 @@ class _Teller:
                 refused.append(id_conflict(record))
         self._foreseen.counts += Counts(observations=observations, duplicates=duplicates, fragments=sightings)
         return refused
-
-    def _named_source(self, record: Record) -> tuple[str, str]:
-        """Name and content hash of the source that the record's would be."""
-        if record.exported is not None:
-            return record.exported.source
-        name = self._source.source_name
-        return (self._source.name, self._source.content_hash) if name is None else (name, "")
 
     def _owned(self, records: list[Record]) -> tuple[list[tuple[Record, int]], list[Rejection]]:
         if self._options.user_id is not None:

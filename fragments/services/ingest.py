@@ -27,8 +27,8 @@ from fragments.services.runs import ALIVE, run_begin
 from fragments.services.sightings import sightings_record
 from registry.cache import load_current_schemas
 from registry.domain.definition import Definition
-from registry.domain.names import entity_type_problem
 from registry.domain.times import to_us
+from registry.services.locking import require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.canonical import JsonObject, is_storable_text
@@ -62,6 +62,11 @@ class Input:
     source_name: str | None = None
     default_observed_at: datetime | None = None
     modified_at: datetime | None = None
+
+    @property
+    def named_source(self) -> tuple[str, str]:
+        """Name and content hash of the source that its records are of."""
+        return (self.name, self.content_hash) if self.source_name is None else (self.source_name, "")
 
     @property
     def problem(self) -> str | None:
@@ -150,9 +155,7 @@ def ingest(
 
 def require_ingestible(source: Input, options: IngestOptions) -> None:
     """Refuses what no run can be made of. Raises: Invalid `invalid_entity_type`, `invalid_option`."""
-    problem = entity_type_problem(options.entity_type)
-    if problem:
-        raise Invalid("invalid_entity_type", problem, entity_type=options.entity_type)
+    require_entity_type(options.entity_type)
     problem = options.problem or source.problem
     if problem:
         raise Invalid("invalid_option", f"This cannot be ingested: {problem}.")
@@ -320,9 +323,8 @@ def _sources(source: Input, options: IngestOptions, owned: list[tuple[Record, in
     """The id of the source of every record."""
     if options.is_export:
         return exported_sources_ensure(owned)
-    named = (source.name, source.content_hash) if source.source_name is None else (source.source_name, "")
-    user_ids = {user_id for _, user_id in owned}
-    ids = sources_ensure(user_ids=user_ids, name=named[0], content_hash=named[1])
+    name, content_hash = source.named_source
+    ids = sources_ensure(user_ids={user_id for _, user_id in owned}, name=name, content_hash=content_hash)
     return [ids[user_id] for _, user_id in owned]
 
 
