@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from fragments.models import IngestRun
 from fragments.services.ingest import Input, ingest
 from fragments.services.records import IngestOptions, Line, jsonl_lines
 from registry.domain.compatibility import Mode
+from registry.domain.times import to_us
 from registry.models import ExtensionRevision, QuotaRequest, SchemaVersion
 from registry.selectors import effective_schemas
 from registry.services.activation import schema_activate
@@ -134,7 +135,6 @@ def make_observation(
     """An observation that can be recorded, `seconds` after noon."""
     entity = entity_id(user.pk, entity_type, key)
     origin = source_id(user.pk, source, "")
-    observed_at = NOON + timedelta(seconds=seconds)
     content = observation_content_id(
         entity=entity,
         source=origin,
@@ -152,9 +152,9 @@ def make_observation(
         entity_id=entity,
         entity_key=key,
         source_id=origin,
-        observed_at=observed_at,
+        observed_us=to_us(NOON) + seconds * 1_000_000,
         priority=priority,
-        specificity=specificity,
+        specificity=exact_number(specificity),
         kind=kind,
         fields=fields,
     )
@@ -173,9 +173,9 @@ def make_recorded_from(
             entity_id=entity_id(user.pk, entity_type, key),
             entity_key=key,
             source_id=source_id(user.pk, "feed", ""),
-            observed_at=NOON + timedelta(microseconds=observed.observed_us),
+            observed_us=to_us(NOON) + observed.observed_us,
             priority=observed.priority,
-            specificity=float(observed.specificity),
+            specificity=exact_number(float(observed.specificity)),
             kind=observed.kind,
             fields=dict(observed.fields),
             ranks_as=observed.ranks_as,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from fragments.domain.splitting import Fragment, split
@@ -30,7 +29,7 @@ class Exported:
     user_id: int
     user_name: str
     entity_key: str
-    observed_at: datetime
+    observed_us: int
     source: tuple[str, str]
     priority: int
     specificity: float

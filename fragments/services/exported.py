@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from math import isfinite
 from typing import Final
 
@@ -25,7 +24,7 @@ from fragments.services.records import (
     jsonl_lines,
 )
 from registry.domain.names import NAME_MAX_BYTES
-from registry.domain.times import parse_time
+from registry.domain.times import parse_time, to_us
 from schemaevo.kernel.canonical import Json, JsonObject, Unstorable, decode
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.owners import ID_MAX, USERNAME_MAX
@@ -97,7 +96,7 @@ def exported_observation(raw: bytes) -> Exported:
         user_id=_whole(said, "user_id", 1, ID_MAX),
         user_name=_text(said, "user", USERNAME_MAX),
         entity_key=_key(said),
-        observed_at=_time(said),
+        observed_us=_time(said),
         source=(_text(source, "name", NAME_MAX, "source."), _source_hash(source)),
         priority=_whole(said, "priority", PRIORITY_MIN, PRIORITY_MAX),
         specificity=_specificity(said),
@@ -209,10 +208,10 @@ def _key(said: JsonObject) -> str:
     return key
 
 
-def _time(said: JsonObject) -> datetime:
+def _time(said: JsonObject) -> int:
     text = _text(said, "observed_at")
     try:
-        return parse_time(text)
+        return to_us(parse_time(text))
     except ValueError as error:
         message = f"observed_at: {text[:60]!r} is {error}."
         raise Invalid("unreadable_time", message, field="observed_at") from None

@@ -18,6 +18,7 @@ from schemaevo.kernel.owners import (
 )
 from snapshots.domain.identity import entity_id
 from snapshots.models import ObservationOrigin
+from snapshots.services.merging import exact_specificity
 from snapshots.services.observations import NewObservation
 from snapshots.services.sources import sources_ensure
 
@@ -123,9 +124,9 @@ def exported_observation_of(
         entity_id=entity_id(user_id, entity_type, exported.entity_key),
         entity_key=exported.entity_key,
         source_id=source,
-        observed_at=exported.observed_at,
+        observed_us=exported.observed_us,
         priority=exported.priority,
-        specificity=exported.specificity,
+        specificity=exact_specificity(exported.specificity),
         kind=exported.kind,
         fields=fields,
         ingest_run_id=run_id,

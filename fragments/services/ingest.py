@@ -27,7 +27,6 @@ from fragments.services.runs import ALIVE, run_begin
 from fragments.services.sightings import sightings_record
 from registry.cache import load_current_schemas
 from registry.domain.definition import Definition
-from registry.domain.times import to_us
 from registry.services.locking import require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.bulk import collector_paused
@@ -344,12 +343,13 @@ def observation_of(
     if record.exported is not None:
         return exported_observation_of(record.exported, user_id, options.entity_type, fields, source, run_id)
     entity = entity_id(user_id, options.entity_type, record.entity_key)
+    specificity = exact_specificity(options.specificity)
     content = observation_content_id(
         entity=entity,
         source=source,
-        observed_us=to_us(record.observed_at),
+        observed_us=record.observed_us,
         priority=options.priority,
-        specificity=exact_specificity(options.specificity),
+        specificity=specificity,
         kind=options.kind,
         record=record.fields,
     )
@@ -362,9 +362,9 @@ def observation_of(
         entity_id=entity,
         entity_key=record.entity_key,
         source_id=source,
-        observed_at=record.observed_at,
+        observed_us=record.observed_us,
         priority=options.priority,
-        specificity=options.specificity,
+        specificity=specificity,
         kind=options.kind,
         fields=fields,
         ingest_run_id=run_id,

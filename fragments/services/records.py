@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import msgspec
 from fragments.domain.exported import Exported
 from fragments.domain.repeated_keys import repeated_key
 from registry.domain.names import NAME_MAX_BYTES
-from registry.domain.times import parse_time
+from registry.domain.times import LAST_US, parse_time, to_us
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.canonical import (
     Json,
@@ -136,7 +136,7 @@ class Record(NamedTuple):
     fields: JsonObject
     user_name: str | None
     entity_key: str
-    observed_at: datetime
+    observed_us: int
     given_id: str | None
     exported: Exported | None = None
 
@@ -188,16 +188,17 @@ def parse(lines: Iterable[Line], options: IngestOptions, default_observed_at: da
     of one entity the later line wins.
     """
     parsed = Parsed()
+    default_us = None if default_observed_at is None else to_us(default_observed_at)
     for line in lines:
         try:
-            parsed.records.append(_record(line, options, default_observed_at))
+            parsed.records.append(_record(line, options, default_us))
         except Invalid as error:
             field = error.context.get("field")
             parsed.rejections.append(Rejection(line, error.code, error.message, field))
     return parsed
 
 
-def _record(line: Line, options: IngestOptions, default_observed_at: datetime | None) -> Record:
+def _record(line: Line, options: IngestOptions, default_us: int | None) -> Record:
     if options.is_export:
         return _exported_record(line, options.entity_type)
     if len(line.raw) > LINE_MAX_BYTES:
@@ -219,7 +220,7 @@ def _record(line: Line, options: IngestOptions, default_observed_at: datetime | 
         fields=fields,
         user_name=None if options.user_field is None else _user_name(fields, options.user_field),
         entity_key=_key(fields, options.key_field),
-        observed_at=_observed_at(fields, options.observed_at_field, default_observed_at, line.record_number),
+        observed_us=_observed_us(fields, options.observed_at_field, default_us, line.record_number),
         given_id=None if options.id_field is None else _name(fields, options.id_field, "id"),
     )
 
@@ -237,7 +238,7 @@ def _exported_record(line: Line, entity_type: str) -> Record:
         fields=exported.record,
         user_name=exported.user_name,
         entity_key=exported.entity_key,
-        observed_at=exported.observed_at,
+        observed_us=exported.observed_us,
         given_id=exported.id,
         exported=exported,
     )
@@ -326,24 +327,21 @@ def _name(fields: JsonObject, field_name: str, what: str) -> str:
     return value
 
 
-def _observed_at(
-    fields: JsonObject, field_name: str | None, default: datetime | None, record_number: int
-) -> datetime:
+def _observed_us(fields: JsonObject, field_name: str | None, default: int | None, record_number: int) -> int:
     value = fields.get(field_name) if field_name is not None else None
     if value is not None:
         if not isinstance(value, str):
             message = f"{field_name} must be an RFC 3339 text, not {type(value).__name__}."
             raise Invalid("unreadable_time", message, field=field_name)
         try:
-            return parse_time(value)
+            return to_us(parse_time(value))
         except ValueError as error:
             message = f"{field_name}: {value[:60]!r} is {error}."
             raise Invalid("unreadable_time", message, field=field_name) from None
     if default is None:
         message = f"The record has no {field_name}, and no default time is given."
         raise Invalid("missing_time", message, field=field_name)
-    try:
-        return default + timedelta(microseconds=record_number)
-    except OverflowError:
+    if default + record_number > LAST_US:
         message = "The default time plus the record's number is outside the years 1 to 9999."
-        raise Invalid("unreadable_time", message) from None
+        raise Invalid("unreadable_time", message)
+    return default + record_number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -66,6 +67,20 @@ def from_us(microseconds: int) -> datetime:
         return _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
         raise ValueError("outside the years 1 to 9999") from None
+
+
+@lru_cache(maxsize=4096)
+def text_of_us(microseconds: int) -> str:
+    """The text, as a database or a person reads it, of the instant so many microseconds after 1970.
+
+    Remembered, since an observation's time stands in its snapshot and its fragments too. Raises ValueError outside
+    the years 1 to 9999.
+    """
+    return from_us(microseconds).isoformat()
+
+
+LAST_US = to_us(datetime.max.replace(tzinfo=UTC))
+"""The last microsecond of the year 9999."""
 
 
 def _is_common(text: str) -> bool:

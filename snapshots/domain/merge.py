@@ -15,7 +15,7 @@ from registry.domain.definition import Definition, Field, Strategy, kind_rank
 from registry.domain.fit import convert_for_reduction
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
 from snapshots.domain.arrays import contributed_items
-from snapshots.domain.observed import DELETED_KEY, Observed
+from snapshots.domain.observed import DELETED_KEY, Observing
 from snapshots.domain.reducer import Provenance, RankingKey, Reduced
 
 
@@ -64,7 +64,7 @@ def empty_state() -> JsonObject:
     return {"count": 0, "top": None, "deletion": None, "fields": {}}
 
 
-def merge(state: JsonObject, observations: Iterable[Observed], definition: Definition | None) -> None:
+def merge(state: JsonObject, observations: Iterable[Observing], definition: Definition | None) -> None:
     """The state, changed in place, covers these observations too.
 
     They must be new to this state (each once), and the state must have been made under a definition with the
@@ -135,7 +135,7 @@ def project(state: JsonObject, definition: Definition | None) -> Reduced:
     )
 
 
-def _count(state: MergeState, observed: Observed, base: RankingKey, by_priority: RankingKey) -> None:
+def _count(state: MergeState, observed: Observing, base: RankingKey, by_priority: RankingKey) -> None:
     """The observation itself, apart from its fields, is part of the state."""
     state["count"] += 1
     if state["top"] is None or base < state["top"]:
@@ -146,7 +146,7 @@ def _count(state: MergeState, observed: Observed, base: RankingKey, by_priority:
 
 
 def _join(
-    fields: dict[str, Chosen | Joined], name: str, value: Json, observed: Observed, field: Field
+    fields: dict[str, Chosen | Joined], name: str, value: Json, observed: Observing, field: Field
 ) -> None:
     """The items that the observation supplies are in the field's state, unless its priority is too low."""
     held = cast("Joined | None", fields.get(name))

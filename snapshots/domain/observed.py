@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from schemaevo.kernel.canonical import Json
 
 DELETED_KEY = "_deleted"
 """The key by which an observation says that its entity is gone; never a field."""
+
+
+class Observing(Protocol):
+    """What merging reads of an observation, whatever else that holds; `Observed` says what it means."""
+
+    @property
+    def ranking_id(self) -> str: ...
+    @property
+    def observed_us(self) -> int: ...
+    @property
+    def priority(self) -> int: ...
+    @property
+    def specificity(self) -> int | Decimal: ...
+    @property
+    def kind(self) -> str | None: ...
+    @property
+    def fields(self) -> Mapping[str, Json]: ...
+    @property
+    def ranks_as(self) -> str | None: ...
 
 
 class Observed(NamedTuple):

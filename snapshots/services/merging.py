@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar, cast
 from django.db import connection
 
 from registry.domain.effective import EffectiveSchema
-from registry.domain.times import from_us, to_us
+from registry.domain.times import text_of_us, to_us
 from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken, uuid_array
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted, exact_number
 from snapshots.domain.observed import Observed
@@ -211,7 +211,7 @@ def _columns_of(row: NewSnapshot) -> tuple[object, ...]:
         reduced.deleted,
         reduced.observation_count,
         # Its text: psycopg takes five times as long for a datetime.
-        None if reduced.last_observed_us is None else from_us(reduced.last_observed_us).isoformat(),
+        None if reduced.last_observed_us is None else text_of_us(reduced.last_observed_us),
         reduced.last_computed_id,
         row.schema.version_id,
         row.schema.extension_revision_id,

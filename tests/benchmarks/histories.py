@@ -74,9 +74,9 @@ class Histories:
             entity_id=entity.id,
             entity_key=entity.key,
             source_id=SOURCE,
-            observed_at=_moment(entity.length + number),
+            observed_us=to_us(_moment(entity.length + number)),
             priority=PRIORITY,
-            specificity=1.0,
+            specificity=1,
             kind=None,
             fields=self._make_fields(self._rng, entity.length + number),
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import msgspec
 import pytest
 from pytest_django import Settings
 
+from registry.domain.times import from_us, to_us
 from schemaevo.kernel.models import Job, User
 from snapshots.domain.reducer import reduce
 from snapshots.models import Observation
@@ -50,7 +52,7 @@ def test_a_new_observation_is_a_row_and_a_snapshot() -> None:
     assert snapshot.provenance == {"a": [new.id]}
     assert (snapshot.observation_count, snapshot.last_observation_at, snapshot.deleted) == (
         1,
-        new.observed_at,
+        from_us(new.observed_us),
         False,
     )
     assert str(snapshot.last_computed_observation_id) == new.id
@@ -143,7 +145,8 @@ def test_values_survive_exactly() -> None:
 )
 def test_the_first_and_the_last_instant_can_be_stored(moment: datetime) -> None:
     owner = make_user()
-    first = make_observation(user=owner, fields={"a": 1})._replace(observed_at=moment)
+    new = make_observation(user=owner, fields={"a": 1})
+    first = msgspec.structs.replace(new, observed_us=to_us(moment))
     second = make_observation(user=owner, fields={"a": 2})
     make_recorded(observations=[first])
     make_recorded(observations=[second])
