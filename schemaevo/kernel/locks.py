@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.utils import OperationalError
 from psycopg import errors as pg
+from psycopg import sql
 
 from schemaevo.kernel.errors import LockTimeout
 
@@ -64,11 +65,13 @@ def hold(
     timeout = settings.SCHEMAEVO_LOCK_TIMEOUT_S if timeout_s is None else timeout_s
     function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(timeout * 1000)}ms"])
         try:
+            # Both in one message: a batch takes locks three times, and each round trip holds it up.
             cursor.execute(
-                f"SELECT {function}(%s, n) FROM unnest(%s::int[]) WITH ORDINALITY AS t(n, i) ORDER BY i",  # noqa: S608
-                [int(space), numbers],
+                sql.SQL(
+                    "SET LOCAL lock_timeout = {}; "
+                    "SELECT {}({}, n) FROM unnest({}::int[]) WITH ORDINALITY AS t(n, i) ORDER BY i"
+                ).format(int(timeout * 1000), sql.Identifier(function), int(space), numbers)
             )
         except OperationalError as error:
             if isinstance(error.__cause__, pg.LockNotAvailable):
