@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.conf import settings
@@ -170,8 +170,12 @@ def _ended_by(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class _Course:
-    """What the batches of a run have shown so far. Only hints: a batch that is rolled back takes none of them back."""
+    """What the batches of a run have shown so far; with one that is rolled back the run ends.
 
+    `source_ids` are those of the users whose source is known to be a row, `are_fragments_new` is a hint.
+    """
+
+    source_ids: dict[int, str] = field(default_factory=dict)
     are_fragments_new: bool = True
 
 
@@ -232,7 +236,7 @@ def _ingest_batch(
         hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
     # A later statement than the one that took the locks: it sees every change that was committed before.
     schemas = load_current_schemas(entity_type=entity_type, user_ids=user_ids)
-    sources = _sources(source, options, owned)
+    sources = _sources(source, options, owned, course)
 
     observations: list[NewObservation] = []
     fragments: list[list[Fragment]] = []
@@ -318,12 +322,17 @@ def id_conflict(record: Record) -> Rejection:
     return Rejection(record.line, "id_conflict", message)
 
 
-def _sources(source: Input, options: IngestOptions, owned: list[tuple[Record, int]]) -> list[str]:
+def _sources(
+    source: Input, options: IngestOptions, owned: list[tuple[Record, int]], course: _Course
+) -> list[str]:
     """The id of the source of every record."""
     if options.is_export:
         return exported_sources_ensure(owned)
-    name, content_hash = source.named_source
-    ids = sources_ensure(user_ids={user_id for _, user_id in owned}, name=name, content_hash=content_hash)
+    ids = course.source_ids
+    missing = {user_id for _, user_id in owned} - ids.keys()
+    if missing:
+        name, content_hash = source.named_source
+        ids |= sources_ensure(user_ids=missing, name=name, content_hash=content_hash)
     return [ids[user_id] for _, user_id in owned]
 
 
