@@ -28,6 +28,10 @@ _INTEGER_BOUND = 10 ** (MAX_EXPONENT + 1)
 # Never rounds: the default context would cut a number at 28 digits.
 _UNROUNDED = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
+# Nearly every fraction is written like this: not whole, without an exponent or a zero at its end, and in bounds. Such
+# a one is exact as it stands.
+_PLAIN_FRACTION = re.compile(r"-?[0-9]{1,300}\.[0-9]{0,300}[1-9]")
+
 # Every digit becomes "0" and every other byte " ", so that a long run of digits is found by one substring
 # search.
 _DIGITS_ONLY = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
@@ -83,8 +87,15 @@ def exact_number(number: str | int | float | Decimal) -> int | Decimal:
     return whole if whole == number else number.normalize(_UNROUNDED)
 
 
+def _exact_fraction(number: str) -> int | Decimal:
+    """As `exact_number`, for what a JSON text holds that is no plain integer."""
+    if _PLAIN_FRACTION.fullmatch(number):
+        return Decimal(number)
+    return exact_number(number)
+
+
 # Coders hold no state between calls, so one of each serves every thread.
-_decoder = msgspec.json.Decoder(float_hook=exact_number)
+_decoder = msgspec.json.Decoder(float_hook=_exact_fraction)
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 

@@ -151,3 +151,14 @@ def test_exact_number_keeps_the_value_and_is_a_fixed_point(number):
     assert exact == (Decimal(repr(number)) if isinstance(number, float) else number)
     assert repr(exact_number(exact)) == repr(exact)
     assert decode(canonical_json(exact)) == exact
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,40})\.[0-9]{1,8}([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_a_fraction_is_read_as_exact_number_has_it(text):
+    try:
+        exact = exact_number(text)
+    except ValueError:
+        with pytest.raises(Unstorable):
+            decode(text)
+    else:
+        assert repr(decode(text)) == repr(exact)
