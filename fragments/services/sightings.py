@@ -118,10 +118,11 @@ def _insert(rows: Iterable[_Row]) -> bool:
     if any(row.fragment.reason == CONVERTED for row in rows):
         # Those are born promoted, which the merging statement knows.
         return False
+    active = LifecycleState.ACTIVE.value
     return copy_unless_taken(
         "raw_fragments",
         [*_COLUMNS, "lifecycle_state"],
-        ((*_columns_of(row), LifecycleState.ACTIVE.value) for row in rows),
+        ((*_columns_of(row), active) for row in rows),
     )
 
 
