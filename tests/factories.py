@@ -142,7 +142,7 @@ def make_observation(
         priority=priority,
         specificity=exact_number(specificity),
         kind=kind,
-        record=fields,
+        record=canonical_bytes(fields),
     )
     return NewObservation(
         id=content if given_id is None else named_observation_id(user.pk, given_id),

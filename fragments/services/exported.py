@@ -25,7 +25,7 @@ from fragments.services.records import (
 )
 from registry.domain.names import NAME_MAX_BYTES
 from registry.domain.times import parse_time, to_us
-from schemaevo.kernel.canonical import Json, JsonObject, Unstorable, decode
+from schemaevo.kernel.canonical import Json, JsonObject, Unstorable, canonical_bytes, decode
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.owners import ID_MAX, USERNAME_MAX
 from snapshots.models import ObservationOrigin
@@ -122,7 +122,7 @@ def _document(raw: bytes) -> JsonObject:
         name: _fragments_of(value) if name == "fragments" else _value(value, name)
         for name, value in members.items()
     }
-    repeated = repeated_key(raw, document)
+    repeated = repeated_key(raw, canonical_bytes(document))
     if repeated is not None:
         message = f"{_shown(repeated)} stands twice in one object; only one of its values could be kept."
         raise Invalid("duplicate_key", message, field=repeated)

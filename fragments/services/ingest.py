@@ -360,7 +360,7 @@ def observation_of(
         priority=options.priority,
         specificity=specificity,
         kind=options.kind,
-        record=record.fields,
+        record=record.canonical,
     )
     named = None if record.given_id is None else named_observation_id(user_id, record.given_id)
     return NewObservation(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
+from functools import cached_property
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,6 +21,7 @@ from schemaevo.kernel.canonical import (
     Json,
     JsonObject,
     Unstorable,
+    canonical_bytes,
     decode,
     exact_number,
     is_storable_text,
@@ -38,7 +41,7 @@ _BOM = b"\xef\xbb\xbf"
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IngestOptions:
     """How records are read and trusted. Either `user_id` or `user_field` is given.
 
@@ -71,7 +74,7 @@ class IngestOptions:
             is_export=True,
         )
 
-    @property
+    @cached_property
     def control_fields(self) -> frozenset[str]:
         """The fields that name the user, the key and the time.
 
@@ -110,11 +113,10 @@ class IngestOptions:
         }
 
     def _items(self) -> Iterator[tuple[str, Any]]:
-        return ((name, getattr(self, name)) for name in self.__slots__)
+        return ((option.name, getattr(self, option.name)) for option in dataclass_fields(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True):
     """One record of the input, as it stands there; of JSON Lines this is a line.
 
     `record_number` counts what is not blank, from 1. `line_number` is where the record begins, among all lines;
@@ -128,12 +130,13 @@ class Line:
     content: JsonObject | Exported | Invalid | None = None
 
 
-class Record(NamedTuple):
-    """A record that can be stored. `user_name` is None where the options name the user; `exported` is all else that
-    an exported observation says."""
+class Record(msgspec.Struct, frozen=True):
+    """A record that can be stored. `canonical` is the text of its fields, and `user_name` None where the options name
+    the user; `exported` is all else that an exported observation says, which has an id and no need of a text."""
 
     line: Line
     fields: JsonObject
+    canonical: bytes
     user_name: str | None
     entity_key: str
     observed_us: int
@@ -207,17 +210,16 @@ def _record(line: Line, options: IngestOptions, default_us: int | None) -> Recor
     if isinstance(fields, Invalid):
         raise fields
     assert not isinstance(fields, Exported)  # noqa: S101  only the reader of exports gives one
-    for name in fields:
-        # Characters are at least one byte: only a long name needs to be measured.
-        if len(name) * 4 > NAME_MAX_BYTES and len(name.encode()) > NAME_MAX_BYTES:
-            raise Invalid(
-                "name_too_long",
-                f"A field name has at most {NAME_MAX_BYTES} bytes: {name[:40]}…",
-                field=f"{name[:40]}…",
-            )
+    # A character has four bytes at most: only where a name is long do they need to be measured.
+    if max(map(len, fields), default=0) * 4 > NAME_MAX_BYTES:
+        _require_short_names(fields)
+    canonical = canonical_bytes(fields)
+    if line.content is None:
+        _require_distinct_keys(line.raw, canonical)
     return Record(
         line=line,
         fields=fields,
+        canonical=canonical,
         user_name=None if options.user_field is None else _user_name(fields, options.user_field),
         entity_key=_key(fields, options.key_field),
         observed_us=_observed_us(fields, options.observed_at_field, default_us, line.record_number),
@@ -236,6 +238,7 @@ def _exported_record(line: Line, entity_type: str) -> Record:
     return Record(
         line=line,
         fields=exported.record,
+        canonical=b"",
         user_name=exported.user_name,
         entity_key=exported.entity_key,
         observed_us=exported.observed_us,
@@ -258,11 +261,24 @@ def _decoded(raw: bytes) -> JsonObject:
         raise Invalid(error.code, message, field=name, rule=error.context["rule"]) from None
     if not isinstance(fields, dict):
         raise Invalid("not_an_object", "A record must be a JSON object.")
-    repeated = repeated_key(raw, fields)
+    return fields
+
+
+def _require_short_names(fields: JsonObject) -> None:
+    for name in fields:
+        if len(name.encode()) > NAME_MAX_BYTES:
+            raise Invalid(
+                "name_too_long",
+                f"A field name has at most {NAME_MAX_BYTES} bytes: {name[:40]}…",
+                field=f"{name[:40]}…",
+            )
+
+
+def _require_distinct_keys(raw: bytes, canonical: bytes) -> None:
+    repeated = repeated_key(raw, canonical)
     if repeated is not None:
         message = f"{_shown(repeated)} stands twice in one object; only one of its values could be kept."
         raise Invalid("duplicate_key", message, field=repeated)
-    return fields
 
 
 def encoding_problem(raw: bytes) -> Invalid | None:
