@@ -8,9 +8,10 @@ text (keys by code point, numbers by value, strings untouched, no spaces) can be
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 from hashlib import sha256
-from typing import TypeAlias, cast
+from typing import TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -18,6 +19,7 @@ from schemaevo.kernel.errors import Invalid
 
 Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
 JsonObject: TypeAlias = "dict[str, Json]"
+Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 MAX_EXPONENT = 308
 MAX_NESTING = 100
@@ -129,13 +131,21 @@ def decode_trusted(data: bytes | str) -> Json:
     return cast(Json, _decoder.decode(data))
 
 
+def trusted_reader(kind: type[Kind]) -> Callable[[str], Kind]:
+    """What reads JSON texts that passed `decode` before they were stored, as structs of that kind.
+
+    Of what the kind leaves open the values are as `decode` gives them.
+    """
+    return msgspec.json.Decoder(kind, float_hook=_exact_fraction).decode
+
+
 def canonical_bytes(value: Json) -> bytes:
     """The canonical text of a value whose numbers went through `exact_number`, as UTF-8."""
     return _encoder.encode(value)
 
 
-def canonical_json(value: Json) -> str:
-    """The canonical text of a value whose numbers went through `exact_number`."""
+def canonical_json(value: Json | msgspec.Struct) -> str:
+    """The canonical text of a value whose numbers went through `exact_number`; a struct is the object of its fields."""
     return _encoder.encode(value).decode()
 
 

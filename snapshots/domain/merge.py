@@ -9,76 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TypedDict, cast, final
 
 from registry.domain.definition import Definition, Field, Strategy, kind_rank
 from registry.domain.fit import convert_for_reduction
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
 from snapshots.domain.arrays import contributed_items
 from snapshots.domain.observed import DELETED_KEY, Observing
-from snapshots.domain.reducer import Provenance, RankingKey, Reduced
+from snapshots.domain.reducer import Provenance, Reduced
+from snapshots.domain.state import Deletion, FieldState, MergeState, RankingKey
 
 
-@final
-class Chosen(TypedDict):
-    """The state of a field for which one observation speaks: its ranking key, its value before conversion."""
-
-    key: RankingKey
-    value: Json
-
-
-@final
-class Joined(TypedDict):
-    """The state of a merge_array field.
-
-    `tier` is the highest priority seen, `any` whether one of that tier was not null, and `items` gives for
-    each item, as canonical JSON, the first place that supplied it: [-time, ranking id, position in that
-    array].
-    """
-
-    tier: int
-    any: bool
-    items: dict[str, list[int | str]]
-
-
-@final
-class Deletion(TypedDict):
-    """The key of the observation that ranks first, and whether it says that the entity is gone."""
-
-    key: RankingKey
-    deleted: bool
-
-
-@final
-class MergeState(TypedDict):
-    """The merge state of a snapshot; `top` is the base-order key of the first of the counted observations."""
-
-    count: int
-    top: RankingKey | None
-    deletion: Deletion | None
-    fields: dict[str, Chosen | Joined]
-
-
-def empty_state() -> JsonObject:
-    """The merge state of an entity of which nothing was observed."""
-    return {"count": 0, "top": None, "deletion": None, "fields": {}}
-
-
-def merge(state: JsonObject, observations: Iterable[Observing], definition: Definition | None) -> None:
+def merge(state: MergeState, observations: Iterable[Observing], definition: Definition | None) -> None:
     """The state, changed in place, covers these observations too.
 
     They must be new to this state (each once), and the state must have been made under a definition with the
     same reduction hash. Values are taken over without a copy, so neither side may change them afterwards.
     """
-    known = cast(MergeState, state)
-    chosen = known["fields"]
+    chosen = state.fields
     declared = None if definition is None else definition.fields
     policies = {} if definition is None else definition.merge_policies
     for observed in observations:
         base: RankingKey = [-observed.observed_us, observed.ranking_id]
         by_priority: RankingKey = [-observed.priority, kind_rank(definition, observed.kind), *base]
         if observed.ranks_as is None:
-            _count(known, observed, base, by_priority)
+            _count(state, observed, base, by_priority)
         for name, value in observed.fields.items():
             key = base
             if declared is None:
@@ -95,70 +49,69 @@ def merge(state: JsonObject, observations: Iterable[Observing], definition: Defi
                 else:
                     _join(chosen, name, value, observed, declared[name])
                     continue
-            held: Chosen | None = chosen.get(name)  # type: ignore[assignment]  # by its policy not a Joined
-            if held is None or key < held["key"]:
-                chosen[name] = {"key": key, "value": value}
+            held = chosen.get(name)
+            if held is None:
+                chosen[name] = FieldState(key, value)
+            elif key < held.key:
+                held.key, held.value = key, value
 
 
-def project(state: JsonObject, definition: Definition | None) -> Reduced:
+def project(state: MergeState, definition: Definition | None) -> Reduced:
     """What the snapshot shows, and what its row holds, by this state.
 
     Its cost grows with the number of fields and of items in joined arrays, and with nothing else. The result
     shares values with the state.
     """
-    known = cast(MergeState, state)
-    deleted = known["deletion"] is not None and known["deletion"]["deleted"]
+    deleted = state.deletion is not None and state.deletion.deleted
     values: JsonObject = {}
     provenance: Provenance = {}
     if not deleted:
         declared = {} if definition is None else definition.fields
         fitting = {} if definition is None else definition.fitting_types
-        for name, held in known["fields"].items():
-            if "items" in held:
-                if held["any"]:
+        for name, held in state.fields.items():
+            if held.is_joined:
+                if held.any:
                     values[name], provenance[name] = _in_base_order(held)
                 continue
-            value = held["value"]
+            value = held.value
             if value is not None:
                 is_as_declared = definition is None or type(value) in fitting[name]
                 values[name] = value if is_as_declared else convert_for_reduction(value, declared[name])
-                provenance[name] = [held["key"][-1]]  # type: ignore[list-item]  # a ranking key ends in an id
-    top = known["top"]
+                provenance[name] = [held.key[-1]]
+    top = state.top
     return Reduced(
         values=values,
         provenance=provenance,
         deleted=deleted,
-        observation_count=known["count"],
-        last_observed_us=None if top is None else -cast(int, top[0]),
-        last_computed_id=None if top is None else cast(str, top[1]),
+        observation_count=state.count,
+        last_observed_us=None if top is None else -top[0],
+        last_computed_id=None if top is None else top[1],
         state=state,
     )
 
 
 def _count(state: MergeState, observed: Observing, base: RankingKey, by_priority: RankingKey) -> None:
     """The observation itself, apart from its fields, is part of the state."""
-    state["count"] += 1
-    if state["top"] is None or base < state["top"]:
-        state["top"] = base
-    deletion = state["deletion"]
-    if deletion is None or by_priority < deletion["key"]:
-        state["deletion"] = {"key": by_priority, "deleted": observed.fields.get(DELETED_KEY) is True}
+    state.count += 1
+    if state.top is None or base < state.top:
+        state.top = base
+    deletion = state.deletion
+    if deletion is None or by_priority < deletion.key:
+        state.deletion = Deletion(by_priority, observed.fields.get(DELETED_KEY) is True)
 
 
-def _join(
-    fields: dict[str, Chosen | Joined], name: str, value: Json, observed: Observing, field: Field
-) -> None:
+def _join(fields: dict[str, FieldState], name: str, value: Json, observed: Observing, field: Field) -> None:
     """The items that the observation supplies are in the field's state, unless its priority is too low."""
-    held = cast("Joined | None", fields.get(name))
-    if held is None or observed.priority > held["tier"]:
-        held = {"tier": observed.priority, "any": False, "items": {}}
+    held = fields.get(name)
+    if held is None or observed.priority > held.tier:
+        held = FieldState(tier=observed.priority, any=False, items={})
         fields[name] = held
-    elif observed.priority < held["tier"]:
+    elif observed.priority < held.tier:
         return
     if value is None:
         return
-    held["any"] = True
-    items = held["items"]
+    held.any = True
+    items = held.items
     for position, item in enumerate(contributed_items(value, field)):
         canonical = canonical_json(item)
         place: list[int | str] = [-observed.observed_us, observed.ranking_id, position]
@@ -167,10 +120,10 @@ def _join(
             items[canonical] = place
 
 
-def _in_base_order(joined: Joined) -> tuple[list[Json], list[str]]:
+def _in_base_order(joined: FieldState) -> tuple[list[Json], list[str]]:
     """The items in the order of their first places, and the observations that supply them, each once."""
-    places = sorted(joined["items"].items(), key=lambda entry: entry[1])
-    suppliers = dict.fromkeys(cast(str, place[1]) for _, place in places)
+    places = sorted(joined.items.items(), key=lambda entry: entry[1])
+    suppliers = dict.fromkeys(place[1] for _, place in places)
     return [decode_trusted(canonical) for canonical, _ in places], list(suppliers)
 
 

@@ -15,6 +15,7 @@ from registry.domain.fit import convert_for_reduction
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
 from snapshots.domain.arrays import contributed_items
 from snapshots.domain.observed import DELETED_KEY, Observed
+from snapshots.domain.state import MergeState
 
 RankingKey: TypeAlias = list[int | Decimal | str]
 Provenance: TypeAlias = dict[str, list[str]]
@@ -35,7 +36,7 @@ class Reduced(NamedTuple):
     observation_count: int
     last_observed_us: int | None
     last_computed_id: str | None
-    state: JsonObject
+    state: JsonObject | MergeState
 
 
 def reduce(observations: Iterable[Observed], definition: Definition | None) -> Reduced:

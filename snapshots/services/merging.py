@@ -16,7 +16,7 @@ from django.db import connection
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import text_of_us, to_us
 from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken, uuid_array
-from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted, exact_number
+from schemaevo.kernel.canonical import Json, canonical_json, decode_trusted, exact_number
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import Reduced
 
@@ -217,10 +217,3 @@ def _columns_of(row: NewSnapshot) -> tuple[object, ...]:
         row.schema.extension_revision_id,
         row.schema.reduction_hash,
     )
-
-
-def state_of(row: LockedSnapshot) -> JsonObject:
-    """The merge state of a locked row, to be merged into."""
-    state = decode_trusted(row.state)
-    assert isinstance(state, dict)  # noqa: S101  every writer gives an object
-    return state

@@ -14,8 +14,9 @@ from registry.domain.times import text_of_us
 from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken
 from schemaevo.kernel.canonical import JsonObject, canonical_json
 from schemaevo.kernel.jobs import job_request
-from snapshots.domain.merge import empty_state, merge, project
+from snapshots.domain.merge import merge, project
 from snapshots.domain.reducer import reduce
+from snapshots.domain.state import empty_state, read_state
 from snapshots.models import ObservationOrigin
 from snapshots.selectors import observation_contents
 from snapshots.services.merging import (
@@ -27,7 +28,6 @@ from snapshots.services.merging import (
     snapshots_lock_for_update,
     snapshots_present,
     snapshots_write,
-    state_of,
     within_memory,
 )
 
@@ -233,7 +233,7 @@ def _merge_into_rows(
 
     def merged(row: LockedSnapshot) -> NewSnapshot:
         schema = schemas[row.user_id]
-        state = state_of(row)
+        state = read_state(row.state)
         merge(state, fresh[row.entity_id], schema.definition)
         return NewSnapshot(row.entity_id, schema, project(state, schema.definition))
 

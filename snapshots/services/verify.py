@@ -15,6 +15,7 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
 from snapshots.domain.reducer import Reduced, reduce
+from snapshots.domain.state import MergeState
 from snapshots.models import EntitySnapshot
 from snapshots.services.merging import histories_of, snapshots_lock_for_update, within_memory
 from snapshots.services.recompute import CHUNK_OBSERVATIONS, snapshots_recompute
@@ -173,6 +174,6 @@ def _differences(row: EntitySnapshot, right: Reduced) -> tuple[str, ...]:
     return tuple(column for column, is_same in pairs.items() if not is_same)
 
 
-def _same(stored: Json, right: Json) -> bool:
+def _same(stored: Json, right: Json | MergeState) -> bool:
     """Equal as canonical JSON, once what is right went the way of the store and back as well."""
     return canonical_json(stored) == canonical_json(decode_trusted(canonical_json(right)))

@@ -16,9 +16,10 @@ from registry.domain.effective import EffectiveSchema
 from registry.domain.times import from_us, to_us
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
 from snapshots.domain.identity import entity_id
-from snapshots.domain.merge import empty_state, merge, project
+from snapshots.domain.merge import merge, project
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import Reduced
+from snapshots.domain.state import empty_state
 from snapshots.services.observations import NewObservation, observations_record
 from tests.benchmarks.records import ENTITY_TYPE, EPOCH, make_owner, random_fields, schema_of
 

@@ -10,10 +10,11 @@ import pytest
 
 from registry.domain.definition import Definition
 from registry.domain.times import parse_time, to_us
-from schemaevo.kernel.canonical import canonical_json, decode, decode_trusted, exact_number
-from snapshots.domain.merge import empty_state, merge, project
+from schemaevo.kernel.canonical import canonical_json, decode, exact_number
+from snapshots.domain.merge import merge, project
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import Reduced, reduce
+from snapshots.domain.state import empty_state, read_state
 
 ORDERS_PER_CASE = 24
 
@@ -71,7 +72,7 @@ def test_incremental_path_gives_it_in_every_order_and_batching(case):
             merge(state, waiting[:size], definition)
             waiting = waiting[size:]
             # As between two batches of ingest, where the state rests in the database.
-            state = decode_trusted(canonical_json(state))
+            state = read_state(canonical_json(state))
         merged = project(state, definition)
         assert _shown(merged, case["expected"]) == canonical_json(case["expected"])
         assert canonical_json(merged.state) == canonical_json(wanted.state)

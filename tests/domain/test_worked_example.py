@@ -8,9 +8,10 @@ from pathlib import Path
 
 from registry.domain.validation import parse_definition
 from schemaevo.kernel.canonical import canonical_json, decode
-from snapshots.domain.merge import empty_state, merge, project
+from snapshots.domain.merge import merge, project
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import reduce
+from snapshots.domain.state import empty_state
 
 PAGE = Path(__file__).parents[2] / "docs" / "incremental-snapshots.md"
 
