@@ -1,6 +1,6 @@
 """What every attack on a guard shares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 
-def execute(statement: str, parameters: Sequence[Any] = ()) -> int:
+def execute(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> int:
     """Runs a statement as psql would; gives the number of rows it changed."""
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)

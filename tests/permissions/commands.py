@@ -1,0 +1,105 @@
+"""The commands that act: in the name of a login that they are told, or of whoever has the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from schemaevo.kernel.pause import store_pause
+from tests.factories import SHELL, THING, make_definition, make_file
+from tests.permissions.scene import LATE, OWN, Scene
+from tests.permissions.services import ADDED, diverge, old_ledger
+from tests.registry.commands import written
+
+
+@dataclass(frozen=True)
+class Command:
+    """A call of a command that changes something. One with a row takes ``--as``; the others act as the shell."""
+
+    call: Callable[[Scene], tuple[str, ...]]
+    row: str = ""
+    first: Callable[[Scene], object] = lambda scene: None
+    #: Some of what the shell does is in no audit log: ingest leaves a run, and a sweep rings bells.
+    audited: bool = True
+
+
+def _file(scene: Scene, name: str, content: Any) -> str:
+    return written(scene.store.folder / name, content)
+
+
+def _records(scene: Scene) -> str:
+    return str(make_file(path=scene.store.folder / "records.jsonl", records=[{"k": "new", "colour": "x"}]))
+
+
+def decide(*said: str) -> Callable[[Scene], tuple[str, ...]]:
+    return lambda scene: ("decide_quota", str(scene.request.pk), *said)
+
+
+COMMANDS = [
+    Command(
+        lambda s: ("request_quota", s.store.other_login.username, "--max-fields", "300", "--reason", "grows"),
+        "ask for quota",
+    ),
+    Command(decide("withdraw"), "withdraw"),
+    Command(decide("approve"), "decide requests"),
+    Command(decide("approve", "--max-schemas", "11", "--until", "2099-01-31"), "decide requests"),
+    Command(decide("reject", "--note", "no"), "decide requests"),
+    # --- as the shell ---
+    Command(
+        lambda s: (
+            "register_schema",
+            _file(s, "schema.json", make_definition(k="string")),
+            "--entity-type",
+            "new_things",
+        )
+    ),
+    Command(
+        lambda s: (
+            *("update_schema", OWN, _file(s, "edits.json", [ADDED]), "--base", "1.1.0"),
+            *("--user", s.store.owner.username),
+        )
+    ),
+    Command(lambda s: ("activate_schema", OWN, "1.1.0", "--user", s.store.owner.username)),
+    Command(lambda s: ("retire_schema", OWN, "--user", s.store.owner.username)),
+    Command(
+        lambda s: (
+            *("extend_schema", "--remove", "--entity-type", THING),
+            *("--user", s.store.owner.username),
+        )
+    ),
+    Command(lambda s: ("set_compatibility", OWN, "FULL")),
+    Command(lambda s: ("settle_extensions", LATE)),
+    Command(lambda s: ("recount_quotas", "--repair"), first=diverge),
+    Command(
+        lambda s: (
+            *("ingest", _records(s), "--entity-type", THING, "--key-field", "k"),
+            *("--user", s.store.owner.username),
+        ),
+        audited=False,
+    ),
+    Command(lambda s: ("pause",)),
+    Command(lambda s: ("resume",), first=lambda s: store_pause(actor=SHELL)),
+    Command(lambda s: ("reset_admin", "--username", "root")),
+    Command(lambda s: ("trim_ledgers",), first=old_ledger),
+    Command(lambda s: ("sweep_jobs",), audited=False),
+]
+
+#: Commands that act for nobody, or that tests of their own run, and why they are not tried here.
+OTHERS = {
+    "backup": "reads the whole database, by PostgreSQL's own programs",
+    "diff_schema": "reads",
+    "doctor": "reads",
+    "export_observations": "reads",
+    "export_schema": "reads",
+    "export_snapshots": "reads",
+    "load_demo": "ingests the committed records, as the command ingest does",
+    "restore": "replaces the whole database, by PostgreSQL's own programs",
+    "schedule": "the clock: asks for periodic work as the system",
+    "show_quota": "reads",
+    "show_schema": "reads",
+    "show_snapshot": "reads",
+    "up": "starts servers and programs",
+    "verify": "reads; with --repair it is the services snapshot_repair and quota_recount as the shell",
+    "work": "a worker: runs jobs as the system",
+}

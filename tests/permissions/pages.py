@@ -1,0 +1,177 @@
+"""The addresses of the site: who gets what they show, and who may do what is done there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db.models import Model
+from django.urls import reverse
+
+from schemaevo.kernel.pages.base import ReadOnlyAdmin
+from schemaevo.kernel.pause import store_pause
+from tests.admin.addresses import OURS
+from tests.factories import SHELL
+from tests.permissions.scene import PASSWORD, Scene
+from tests.permissions.table import OUTSIDE, TABLE, Role
+
+
+@dataclass(frozen=True)
+class Page:
+    """An address, by its name and what stands in it.
+
+    `sees` is the row of whoever gets it, `does` that of whoever may post to it what `given` says, which changes
+    something where it is allowed. An address without `does` takes nothing from anybody. `shown` is what those get who
+    may see it; 405 says that there is nothing to see, for nobody. `first` is done before.
+    """
+
+    name: str
+    sees: str
+    does: str = ""
+    args: Callable[[Scene], list[Any]] = lambda scene: []
+    given: Callable[[Scene], dict[str, Any]] = lambda scene: {}
+    query: str = ""
+    shown: int = 200
+    hidden: int = 403
+    done: int = 302
+    #: What is posted only looks, such as a form that is checked while it is typed.
+    writes: bool = True
+    first: Callable[[Scene], object] = lambda scene: None
+    #: What the address has less than the one of that name.
+    without: str = ""
+
+    def __str__(self) -> str:
+        return self.name.removeprefix("admin:")
+
+    def at(self, scene: Scene) -> str:
+        return reverse(self.name, args=self.args(scene)).removesuffix(self.without) + self.query
+
+    def answer(self, role: Role) -> int:
+        """The status of a look at it."""
+        if role in OUTSIDE:
+            return 302
+        return self.shown if self.shown == 405 or role in TABLE[self.sees].may else self.hidden
+
+
+def verb(name: str, does: str, args: Callable[[Scene], list[Any]] = lambda scene: [], **more: Any) -> Page:
+    """An address that is only posted to."""
+    return Page(name, does, does, args, shown=405, **more)
+
+
+NEW = "battery-staple-7"
+NEW_PASSWORD = {"password1": NEW, "password2": NEW, "usable_password": "true", "set-password": "1"}
+
+
+def login_form(scene: Scene, **changed: str) -> dict[str, str]:
+    username = scene.store.other_login.username
+    return {"username": username, "time_zone": "UTC", "is_active": "on", "is_staff": "on", **changed}
+
+
+PAGES = [
+    Page("admin:index", "sign in"),
+    Page("admin:search", "sign in"),
+    Page("admin:jsi18n", "sign in"),
+    Page("admin:app_list", "see", args=lambda s: ["registry"], hidden=404),
+    Page("admin:autocomplete", "see", query="?app_label=fragments&model_name=deadletter&field_name=run"),
+    # --- people ---
+    Page(
+        "admin:password_change",
+        "sign in",
+        "change one's password",
+        given=lambda s: {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW},
+    ),
+    Page("admin:password_change_done", "sign in"),
+    Page(
+        "admin:auth_user_password_change",
+        "see users",
+        "change users",
+        lambda s: [s.store.other_login.pk],
+        lambda s: NEW_PASSWORD,
+    ),
+    Page(
+        "admin:kernel_user_add",
+        "see users",
+        "change users",
+        given=lambda s: {**NEW_PASSWORD, "username": "new"},
+    ),
+    Page(
+        "admin:kernel_user_change",
+        "see users",
+        "change users",
+        lambda s: [s.store.other_login.pk],
+        lambda s: login_form(s, time_zone="Europe/Vienna"),
+    ),
+    Page("admin:auth_group_add", "see users", "change users", given=lambda s: {"name": "auditor"}),
+    Page(
+        "admin:auth_group_change",
+        "see users",
+        "change users",
+        lambda s: [Group.objects.get(name="viewer").pk],
+        lambda s: {"name": "viewer", "permissions": []},
+    ),
+    # --- the switch, and jobs ---
+    verb("pause", "pause everything"),
+    verb("resume", "pause everything", first=lambda s: store_pause(actor=SHELL)),
+    verb("admin:kernel_job_pause", "control jobs", lambda s: [s.store.job.pk]),
+    verb("admin:kernel_job_cancel", "control jobs", lambda s: [s.store.job.pk]),
+    verb("admin:kernel_job_resume", "control jobs", lambda s: [s.store.paused_job.pk]),
+    verb("admin:kernel_job_retry", "control jobs", lambda s: [s.store.failed_job.pk]),
+    # --- schemas ---
+    verb("admin:registry_schemaversion_activate", "activate schemas", lambda s: [s.store.own_draft.pk]),
+    verb("admin:registry_schemaversion_deactivate", "activate schemas", lambda s: [s.store.own.pk]),
+]
+
+#: The models that have pages, and who may see them. By hand only users and roles are written, by the lines above.
+SEEN: dict[str, str] = {
+    "auth.group": "see users",
+    "fragments.deadletter": "see",
+    "fragments.ingestrun": "see",
+    "fragments.rawfragment": "see",
+    "kernel.auditevent": "see",
+    "kernel.job": "see",
+    "kernel.user": "see users",
+    "registry.extensionrevision": "see",
+    "registry.schema": "see",
+    "registry.schemacompatibility": "see",
+    "registry.schemaversion": "see",
+    "snapshots.entitysnapshot": "see",
+    "snapshots.observation": "see",
+    "snapshots.source": "see",
+}
+
+#: Addresses that are for everybody, or for nobody, and why that is right.
+FOR_EVERYBODY = {
+    "": "leads to the admin",
+    "admin/login/": "where one signs in",
+    "admin/logout/": "who has not signed in is sent to the first page",
+    "admin/r/<path:path>": "there is nothing, whoever asks",
+    "admin/r/<path:content_type_id>/<path:object_id>/": "the one before stands in its place",
+    "admin/(?P<url>.*)$": "there is nothing; a slash at the end is put right for who has signed in",
+}
+
+
+def registered() -> dict[str, type[Model]]:
+    """The models that have pages, by label."""
+    models = [model for model in admin.site._registry if model._meta.app_label in OURS | {"auth"}]
+    return {model._meta.label_lower: model for model in models}
+
+
+def pages_of(label: str) -> Iterator[Page]:
+    """The pages that every model has, and that no line of PAGES is about."""
+    model, sees = registered()[label], SEEN[label]
+    name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+
+    def one(scene: Scene) -> list[Any]:
+        return [model._default_manager.all()[0].pk]
+
+    yield Page(f"{name}_changelist", sees)
+    yield Page(f"{name}_history", sees, args=one)
+    yield Page(f"{name}_delete", "write by hand", args=one)
+    # It leads to the page of the row, whoever may see that.
+    yield Page(f"{name}_change", "sign in", args=one, shown=302, without="change/")
+    if isinstance(admin.site._registry[model], ReadOnlyAdmin):
+        yield Page(f"{name}_change", sees, args=one)
+        yield Page(f"{name}_add", "write by hand")

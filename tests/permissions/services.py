@@ -1,0 +1,283 @@
+"""The services through which something is done in somebody's name: each with its row of the table, and one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from fragments.services.dry_run import ingest_foresee
+from fragments.services.ingest import Input, ingest
+from fragments.services.records import IngestOptions
+from registry.domain.compatibility import Mode
+from registry.domain.definition import Declaration
+from registry.models import QuotaGrant
+from registry.services.activation import schema_activate, schema_deactivate, schema_retire
+from registry.services.compatibility import compatibility_set
+from registry.services.extensions import (
+    extension_add_fields,
+    extension_remove,
+    extension_remove_fields,
+    extension_save,
+)
+from registry.services.quota_requests import (
+    Decision,
+    quota_request_approve,
+    quota_request_create,
+    quota_request_reject,
+    quota_request_withdraw,
+    quota_requests_decide,
+)
+from registry.services.quotas import (
+    quota_grants_expire,
+    quota_recount,
+    quota_set_maximum,
+    quotas_repair,
+)
+from registry.services.schemas import schema_register, schema_update
+from registry.services.settling import extensions_settle
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_retry
+from schemaevo.kernel.models import Job, JobState
+from schemaevo.kernel.pause import store_pause, store_resume
+from schemaevo.kernel.retention import ledger_trim, ledgers_registered
+from snapshots.services.verify import Divergence, snapshot_repair
+from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_user
+from tests.permissions.scene import LATE, OWN, Scene
+
+
+@dataclass(frozen=True)
+class Service:
+    """One call of a service, which changes something where it is allowed. `first` is done before, by nobody."""
+
+    row: str
+    service: Callable[..., object]
+    call: Callable[[Scene], object]
+    first: Callable[[Scene], object] = lambda scene: None
+    writes: bool = True
+    #: Ingest leaves a run in its name instead, and what only looks leaves nothing.
+    audited: bool = True
+    said: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.service.__name__} {self.said}".strip()
+
+
+def line(row: str, service: Callable[..., object], call: Callable[[Scene], object], **more: Any) -> Service:
+    return Service(row, service, call, **more)
+
+
+def records() -> Input:
+    return Input(make_lines(records=[{"k": "new", "colour": "x"}]), "stream", default_observed_at=NOON)
+
+
+def decide_all(scene: Scene, decision: Decision) -> None:
+    [outcome] = quota_requests_decide(
+        request_ids=[scene.request.pk], decision=decision, actor=scene.actor, note="all"
+    )
+    if outcome.refusal is not None:
+        raise outcome.refusal
+
+
+def diverge(scene: Scene) -> None:
+    """The owner's counters are wrong; no guard lets that happen, so the guard is off."""
+    with connection.cursor() as cursor:
+        # Checks that wait for the commit would forbid the next statement.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE user_schema_quotas DISABLE TRIGGER user_schema_quotas_guarded")
+        cursor.execute("UPDATE user_schema_quotas SET total_fields = 77")
+        cursor.execute("ALTER TABLE user_schema_quotas ENABLE TRIGGER user_schema_quotas_guarded")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+def grant_that_is_over(scene: Scene) -> None:
+    """The guards take a grant whose end has passed; it is the next that ends."""
+    QuotaGrant.objects.create(
+        user=scene.store.owner,
+        max_fields=300,
+        until=timezone.now() - timedelta(seconds=1),
+        granted_by_name="me",
+    )
+
+
+def old_ledger(scene: Scene) -> None:
+    Job.objects.create(
+        kind="work", queue="recompute", requested_at=NOON, state=JobState.DONE, finished_at=NOON
+    )
+
+
+def trim(scene: Scene) -> None:
+    [jobs] = [ledger for ledger in ledgers_registered() if ledger.name == "jobs"]
+    ledger_trim(ledger=jobs, cutoff=timezone.now(), actor=scene.actor)
+
+
+def own(scene: Scene) -> dict[str, Any]:
+    return {"entity_type": OWN, "user_id": scene.store.owner.pk, "actor": scene.actor}
+
+
+def extended(scene: Scene) -> dict[str, Any]:
+    return {"entity_type": THING, "user_id": scene.store.owner.pk, "actor": scene.actor}
+
+
+def decided(scene: Scene) -> dict[str, Any]:
+    return {"request_id": scene.request.pk, "actor": scene.actor}
+
+
+ADDED: JsonObject = {"op": "add_field", "field": "z", "declaration": {"type": "string"}}
+
+SERVICES = [
+    line(
+        "register schemas",
+        schema_register,
+        lambda s: schema_register(**own(s), document=make_definition(a="string", z="number")),
+    ),
+    line("register schemas", schema_update, lambda s: schema_update(**own(s), base="1.1.0", edits=[ADDED])),
+    line(
+        "activate schemas",
+        schema_activate,
+        lambda s: schema_activate(version_id=s.store.own_draft.pk, actor=s.actor),
+    ),
+    line("activate schemas", schema_deactivate, lambda s: schema_deactivate(**own(s))),
+    line("activate schemas", schema_retire, lambda s: schema_retire(**own(s))),
+    line(
+        "set compatibility",
+        compatibility_set,
+        lambda s: compatibility_set(entity_type=OWN, mode=Mode.FULL, actor=s.actor),
+    ),
+    line(
+        "extend schemas",
+        extension_save,
+        lambda s: extension_save(**extended(s), document={"additional_fields": {"z": {"type": "string"}}}),
+    ),
+    line(
+        "extend schemas",
+        extension_add_fields,
+        lambda s: extension_add_fields(
+            **extended(s), declarations=[Declaration.from_json("z", {"type": "string"})]
+        ),
+    ),
+    line(
+        "extend schemas",
+        extension_remove_fields,
+        lambda s: extension_remove_fields(**extended(s), names=["mine"]),
+    ),
+    line("extend schemas", extension_remove, lambda s: extension_remove(**extended(s))),
+    line(
+        "extend schemas",
+        extensions_settle,
+        lambda s: extensions_settle(entity_type=LATE, after_user=0, actor=s.actor),
+    ),
+    # --- quotas ---
+    line(
+        "ask for quota",
+        quota_request_create,
+        lambda s: quota_request_create(
+            user_id=make_user().pk, actor=s.actor, reason="they grow", max_schemas=20
+        ),
+    ),
+    line(
+        "withdraw",
+        quota_request_withdraw,
+        lambda s: quota_request_withdraw(**decided(s)),
+    ),
+    line("decide requests", quota_request_approve, lambda s: quota_request_approve(**decided(s))),
+    line(
+        "decide requests",
+        quota_request_approve,
+        lambda s: quota_request_approve(
+            **decided(s), max_schemas=11, until=timezone.now() + timedelta(days=1)
+        ),
+        said="with less, until a time",
+    ),
+    line("decide requests", quota_request_reject, lambda s: quota_request_reject(**decided(s), note="no")),
+    line(
+        "decide requests",
+        quota_requests_decide,
+        lambda s: decide_all(s, "approve"),
+        said="approving",
+    ),
+    line("decide requests", quota_requests_decide, lambda s: decide_all(s, "reject"), said="rejecting"),
+    line(
+        "raise maxima",
+        quota_set_maximum,
+        lambda s: quota_set_maximum(user_id=s.store.owner.pk, actor=s.actor, note="by hand", max_schemas=20),
+        said="raising",
+    ),
+    line(
+        "lower maxima",
+        quota_set_maximum,
+        lambda s: quota_set_maximum(user_id=s.store.owner.pk, actor=s.actor, note="less", max_schemas=1),
+        said="lowering",
+    ),
+    line(
+        "lower maxima",
+        quota_grants_expire,
+        lambda s: quota_grants_expire(actor=s.actor),
+        first=grant_that_is_over,
+    ),
+    line(
+        "control jobs",
+        quota_recount,
+        lambda s: quota_recount(user_id=s.store.owner.pk, actor=s.actor),
+        first=diverge,
+    ),
+    line("control jobs", quotas_repair, lambda s: list(quotas_repair(actor=s.actor)), first=diverge),
+    # --- records ---
+    line(
+        "ingest",
+        ingest,
+        lambda s: ingest(
+            source=records(),
+            options=IngestOptions(entity_type=THING, key_field="k", user_id=s.store.owner.pk),
+            actor=s.actor,
+        ),
+        audited=False,
+    ),
+    line(
+        "ingest",
+        ingest_foresee,
+        lambda s: ingest_foresee(
+            source=records(),
+            options=IngestOptions(entity_type=THING, key_field="k", user_id=s.store.owner.pk),
+            actor=s.actor,
+        ),
+        writes=False,
+        audited=False,
+    ),
+    line(
+        "control jobs",
+        snapshot_repair,
+        lambda s: snapshot_repair(
+            divergence=Divergence(str(s.store.snapshot.pk), THING, s.store.owner.pk, ("values",)),
+            actor=s.actor,
+        ),
+    ),
+    # --- jobs ---
+    line("control jobs", job_pause, lambda s: job_pause(job_id=s.store.job.pk, actor=s.actor)),
+    line("control jobs", job_cancel, lambda s: job_cancel(job_id=s.store.job.pk, actor=s.actor)),
+    line("control jobs", job_resume, lambda s: job_resume(job_id=s.store.paused_job.pk, actor=s.actor)),
+    line("control jobs", job_retry, lambda s: job_retry(job_id=s.store.failed_job.pk, actor=s.actor)),
+    line("control jobs", ledger_trim, trim, first=old_ledger),
+    line("pause everything", store_pause, lambda s: store_pause(actor=s.actor, reason="lunch")),
+    line(
+        "pause everything",
+        store_resume,
+        lambda s: store_resume(actor=s.actor),
+        first=lambda s: store_pause(actor=SHELL),
+    ),
+]
+
+#: What takes an actor and asks them for nothing, and why that is right.
+UNGUARDED = {
+    "schemaevo.kernel.audit.audit_record": "writes down what a service has allowed",
+    "schemaevo.kernel.logins.password_watched": "writes down what the admin has allowed",
+    "schemaevo.kernel.logins.superuser_reset": "the way back in: only the command reset_admin calls it",
+    "registry.services.activation.versions_retire": "part of schema_retire and of settling, under their lock",
+    "registry.services.extensions.revision_write": "part of saving and of settling, under their lock",
+    "registry.services.quotas.grant_write": "part of deciding and of setting maxima, under their lock",
+    "registry.services.quotas.quota_may_pass": "part of adoption and undo, whose services ask",
+}

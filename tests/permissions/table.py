@@ -1,0 +1,101 @@
+"""Who may do what (DESIGN section 10), as one table. Every door is held to it: services, pages and commands.
+
+A service, a page or a command that is new gets its line beside the others of its door (`services.py`, `pages.py`,
+`commands.py`) and names its row here; the tests fail until it has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """Somebody at a door. Each is somebody else: what one role may do says nothing about the next."""
+
+    STRANGER = "nobody who has signed in"
+    OWNER = "an owner, who does not sign in"
+    RETIRED = "a schema admin whose login is deactivated"
+    NONE = "a login without a role"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    SCHEMA_ADMIN = "schema_admin"
+    SUPERUSER = "superuser"
+    ASKING_OPERATOR = "the operator who asked for the upgrade"
+    ASKING_ADMIN = "the schema admin who asked for the upgrade"
+    ASKING_SUPERUSER = "the superuser who asked for the upgrade"
+    SHELL = "whoever has the shell, and names no login"
+
+
+ASKERS = frozenset({Role.ASKING_OPERATOR, Role.ASKING_ADMIN, Role.ASKING_SUPERUSER})
+SUPERUSERS = frozenset({Role.SUPERUSER, Role.ASKING_SUPERUSER, Role.SHELL})
+ADMINS = SUPERUSERS | {Role.SCHEMA_ADMIN, Role.ASKING_ADMIN}
+OPERATORS = ADMINS | {Role.OPERATOR, Role.ASKING_OPERATOR}
+VIEWERS = OPERATORS | {Role.VIEWER}
+LOGINS = VIEWERS | {Role.NONE}
+NOBODY: frozenset[Role] = frozenset()
+#: Whom the admin sends to its page for signing in, whatever they ask for.
+OUTSIDE = frozenset({Role.STRANGER, Role.OWNER, Role.RETIRED})
+#: The groups that migrations make.
+GROUPS = {Role.VIEWER, Role.OPERATOR, Role.SCHEMA_ADMIN}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who may do one thing: `holders` have its permission, but for those of whom `never` says that they may not all
+    the same, who are refused with `code`."""
+
+    permission: str | None
+    holders: frozenset[Role]
+    never: frozenset[Role] = NOBODY
+    code: str = ""
+
+    @property
+    def may(self) -> frozenset[Role]:
+        return self.holders - self.never
+
+    def refusal(self, role: Role) -> str:
+        """The code that the role is refused with; nothing where it may."""
+        if role not in self.holders:
+            return "permission_denied"
+        if role not in self.never:
+            return ""
+        return "login_needed" if role == Role.SHELL else self.code
+
+
+NO_LOGIN = frozenset({Role.SHELL})
+
+TABLE: dict[str, Row] = {
+    # --- looking ---
+    "sign in": Row(None, LOGINS),
+    "see": Row(None, VIEWERS),
+    "see values": Row("snapshots.see_values", OPERATORS),
+    "see users": Row(None, SUPERUSERS),
+    # --- working ---
+    "ingest": Row("fragments.ingest", OPERATORS),
+    "control jobs": Row("kernel.control_job", OPERATORS),
+    "pause everything": Row("kernel.switch_pause", OPERATORS),
+    "ask for quota": Row("registry.request_quota", OPERATORS, never=NO_LOGIN),
+    "withdraw": Row(
+        "registry.request_quota", OPERATORS, never=(OPERATORS - ASKERS) | NO_LOGIN, code="not_own_request"
+    ),
+    # --- governing ---
+    "register schemas": Row("registry.register_schema", ADMINS),
+    "activate schemas": Row("registry.activate_schema", ADMINS),
+    "extend schemas": Row("registry.extend_schema", ADMINS),
+    "set compatibility": Row("registry.set_compatibility", ADMINS),
+    "decide requests": Row("registry.decide_quota", ADMINS, never=ASKERS | NO_LOGIN, code="own_request"),
+    "raise maxima": Row("registry.decide_quota", ADMINS, never=ASKERS, code="own_request"),
+    "lower maxima": Row("registry.decide_quota", ADMINS),
+    # --- people ---
+    "change users": Row(None, SUPERUSERS),
+    "change one's password": Row(None, LOGINS),
+    # --- never by hand ---
+    "write by hand": Row(None, NOBODY),
+}
+
+
+def roles_for(*rows: Row, but: frozenset[Role] = NOBODY) -> list[Role]:
+    """The roles that a door is tried with: who asked is like others of their role where nothing is said of them."""
+    left_out = but if any(row.never & ASKERS for row in rows) else but | ASKERS
+    return [role for role in Role if role not in left_out]
