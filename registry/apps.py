@@ -8,5 +8,7 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         from registry import jobs
+        from registry.services import verify
 
         jobs.register()
+        verify.register()

@@ -12,6 +12,7 @@ from django.db.models.functions import Greatest
 from registry.errors import RequestNotFound
 from registry.models import QuotaLimit, QuotaNotice, QuotaRequest, UserQuota
 from registry.models_quotas import DEFAULT_MAX_FIELDS, DEFAULT_MAX_SCHEMAS
+from schemaevo.kernel.canonical import JsonObject
 
 #: From here on results carry a warning, in per cent. The database has the same number (sql/0010).
 WARN_FROM_PERCENT = 80
@@ -89,6 +90,24 @@ class Divergence:
     total_fields: int
     counted_schemas: int
     counted_fields: int
+
+    @property
+    def in_words(self) -> str:
+        """For people, without the full stop."""
+        return (
+            f"User {self.user_id}: {self.schema_count} schemas and {self.total_fields} fields instead of "
+            f"{self.counted_schemas} and {self.counted_fields}"
+        )
+
+    def to_json(self) -> JsonObject:
+        """As results hold it."""
+        return {
+            "user_id": self.user_id,
+            "schemas": self.schema_count,
+            "fields": self.total_fields,
+            "counted_schemas": self.counted_schemas,
+            "counted_fields": self.counted_fields,
+        }
 
 
 def quota_from_row(row: UserQuota) -> Quota:

@@ -6,6 +6,7 @@ from registry.domain.targets import of_target
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.jobs import Lease, job_kind
 from schemaevo.kernel.models import JobQueue
+from schemaevo.kernel.verification import checks_run, outcomes_json
 from snapshots.services.observations import RECOMPUTE
 from snapshots.services.recompute import snapshots_recompute_waiting
 from snapshots.services.verify import Verified, snapshot_ids_sample, snapshots_verify
@@ -14,7 +15,8 @@ VERIFY = "verify_snapshots"
 
 
 def verify_run(lease: Lease) -> JsonObject:
-    """A random sample of snapshots is compared with their histories; the job keeps the outcome.
+    """A random sample of snapshots is compared with their histories, and what every floor checks; the job keeps the
+    outcome.
 
     Divergence is an error of the job, to be seen and settled by a person.
     """
@@ -25,9 +27,11 @@ def verify_run(lease: Lease) -> JsonObject:
         with lease.batch() as batch:
             verified.add(snapshots_verify(ids))
             batch.done(len(ids))
-    if verified.divergent:
+    with lease.batch():
+        outcomes = checks_run()
+    if verified.divergent or any(outcome.divergent for outcome in outcomes):
         lease.mark_errors()
-    return verified.to_json()
+    return {**verified.to_json(), "checks": outcomes_json(outcomes)}
 
 
 def recompute_run(lease: Lease) -> JsonObject:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection
 from django.utils import timezone
 
 from fragments.services.dry_run import ingest_foresee
@@ -40,6 +39,7 @@ from registry.services.quotas import (
 )
 from registry.services.schemas import schema_register, schema_update
 from registry.services.settling import extensions_settle
+from registry.services.verify import quotas_verify_repair
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_retry
 from schemaevo.kernel.models import Job, JobState
@@ -48,6 +48,7 @@ from schemaevo.kernel.retention import ledger_trim, ledgers_registered
 from snapshots.services.verify import Divergence, snapshot_repair
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_user
 from tests.permissions.scene import LATE, OWN, Scene
+from tests.quotas import tamper
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,8 @@ def decide_all(scene: Scene, decision: Decision) -> None:
 
 
 def diverge(scene: Scene) -> None:
-    """The owner's counters are wrong; no guard lets that happen, so the guard is off."""
-    with connection.cursor() as cursor:
-        # Checks that wait for the commit would forbid the next statement.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE user_schema_quotas DISABLE TRIGGER user_schema_quotas_guarded")
-        cursor.execute("UPDATE user_schema_quotas SET total_fields = 77")
-        cursor.execute("ALTER TABLE user_schema_quotas ENABLE TRIGGER user_schema_quotas_guarded")
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+    """The owner's counters are wrong."""
+    tamper(scene.store.owner, total_fields=77)
 
 
 def grant_that_is_over(scene: Scene) -> None:
@@ -226,6 +221,12 @@ SERVICES = [
         first=diverge,
     ),
     line("control jobs", quotas_repair, lambda s: list(quotas_repair(actor=s.actor)), first=diverge),
+    line(
+        "control jobs",
+        quotas_verify_repair,
+        lambda s: list(quotas_verify_repair(s.actor)),
+        first=diverge,
+    ),
     # --- records ---
     line(
         "ingest",

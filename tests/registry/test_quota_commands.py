@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from registry.models import QuotaRequest
 from schemaevo.kernel.models import AuditEvent
 from tests.factories import make_definition, make_login, make_maximum, make_run, make_user, make_version
-from tests.quotas import maxima
+from tests.quotas import maxima, tamper
 from tests.registry.commands import refusal, refused, run, said, written
 
 pytestmark = pytest.mark.django_db
@@ -136,11 +135,7 @@ def test_recount_quotas_fails_on_what_is_wrong_until_it_is_put_right() -> None:
     owner = make_user()
     make_version(document=make_definition(a="string"), user=owner)
     assert said("recount_quotas") == "Every quota is what it counts.\n"
-    with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute("ALTER TABLE user_schema_quotas DISABLE TRIGGER user_schema_quotas_guarded")
-        cursor.execute("UPDATE user_schema_quotas SET total_fields = 7")
-        cursor.execute("ALTER TABLE user_schema_quotas ENABLE TRIGGER user_schema_quotas_guarded")
+    tamper(owner, total_fields=7)
     with pytest.raises(SystemExit) as ended:
         said("recount_quotas")
     assert ended.value.code == 1

@@ -22,19 +22,8 @@ class Command(ServiceCommand):
         found = quotas_repair(actor=Actor.shell()) if is_repair else quotas_divergent()
         wrong: list[Json] = []
         for one in found:
-            self.say(
-                f"User {one.user_id}: {one.schema_count} schemas and {one.total_fields} fields instead of "
-                f"{one.counted_schemas} and {one.counted_fields}{', put right' if is_repair else ''}."
-            )
-            wrong.append(
-                {
-                    "user_id": one.user_id,
-                    "schemas": one.schema_count,
-                    "fields": one.total_fields,
-                    "counted_schemas": one.counted_schemas,
-                    "counted_fields": one.counted_fields,
-                }
-            )
+            self.say(f"{one.in_words}{', put right' if is_repair else ''}.")
+            wrong.append(one.to_json())
         if not wrong:
             self.say("Every quota is what it counts.")
         return {"divergent": wrong, "repaired": is_repair}

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.commands import EXIT_FAILED, ServiceCommand
+from schemaevo.kernel.verification import checks_run, outcomes_json
 from snapshots.services.verify import (
     Verified,
     snapshot_ids_all,
@@ -29,15 +30,17 @@ def _size(text: str) -> int:
 
 class Command(ServiceCommand):
     help = (
-        "Compares stored snapshots with the full reduction of their observations. Exit code 1 if one diverges. "
-        "Nothing is repaired unless --repair says so."
+        "Compares stored snapshots with the full reduction of their observations, and the counters of quotas with "
+        "what they count. Exit code 1 if one diverges. Nothing is repaired unless --repair says so."
     )
 
     def add_options(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--sample", type=_size, metavar="N", help="this many from random places")
         which.add_argument("--all", action="store_true", help="every snapshot")
-        parser.add_argument("--repair", action="store_true", help="reduce divergent snapshots anew; audited")
+        parser.add_argument(
+            "--repair", action="store_true", help="reduce divergent snapshots anew, recount; audited"
+        )
 
     def run(self, **options: Any) -> JsonObject:
         size = options["sample"] or settings.SCHEMAEVO_VERIFY_SAMPLE
@@ -59,8 +62,16 @@ class Command(ServiceCommand):
         for divergence in verified.divergent[:20]:
             columns = ", ".join(divergence.columns)
             self.say(f"  {divergence.entity_type} {divergence.entity_id}: {columns}")
-        return verified.to_json()
+        outcomes = checks_run(repair_as=Actor.shell() if options["repair"] else None)
+        for outcome in outcomes:
+            self.say(f"{outcome.kind}: {outcome.divergent} divergent, {outcome.repaired} repaired.")
+            for finding in outcome.examples:
+                self.say(f"  {finding.in_words}")
+        return {**verified.to_json(), "checks": outcomes_json(outcomes)}
 
     def exit_code(self, result: JsonObject) -> int:
-        """1 if a snapshot diverges that was not repaired."""
-        return EXIT_FAILED if result["divergent"] != result["repaired"] else 0
+        """1 if something diverges that was not repaired."""
+        checks = result["checks"]
+        found = [result, *(checks.values() if isinstance(checks, dict) else ())]
+        wrong = [one for one in found if isinstance(one, dict) and one["divergent"] != one["repaired"]]
+        return EXIT_FAILED if wrong else 0
