@@ -480,6 +480,45 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.user_schema_quotas_noticed_v2()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF TG_OP = 'UPDATE'
+       AND (NEW.schema_count, NEW.total_fields, NEW.max_schemas, NEW.max_fields)
+           IS NOT DISTINCT FROM (OLD.schema_count, OLD.total_fields, OLD.max_schemas, OLD.max_fields)
+    THEN
+        RETURN NULL;
+    END IF;
+    UPDATE quota_notices AS n
+       SET cleared_at = transaction_timestamp()
+      FROM (VALUES ('schemas', NEW.schema_count, NEW.max_schemas),
+                   ('fields', NEW.total_fields, NEW.max_fields)) AS l ("limit", usage, maximum)
+     WHERE n.user_id = NEW.user_id AND n.cleared_at IS NULL AND n."limit" = l."limit"
+       AND (l.usage = 0 OR l.usage::bigint * 100 < l.maximum::bigint * n.threshold);
+    UPDATE quota_notices AS n
+       SET cleared_at = NULL
+      FROM (VALUES ('schemas', NEW.schema_count, NEW.max_schemas),
+                   ('fields', NEW.total_fields, NEW.max_fields)) AS l ("limit", usage, maximum)
+     WHERE n.user_id = NEW.user_id AND n."limit" = l."limit"
+       -- The newest of its kind alone: of those only one may hold.
+       AND n.id = (SELECT max(o.id) FROM quota_notices AS o
+                    WHERE o.user_id = n.user_id AND o."limit" = n."limit" AND o.threshold = n.threshold)
+       AND n.cleared_at = transaction_timestamp()
+       AND l.usage > 0 AND l.usage::bigint * 100 >= l.maximum::bigint * n.threshold;
+    INSERT INTO quota_notices (user_id, "limit", threshold, usage, maximum)
+        SELECT NEW.user_id, l."limit", t.threshold, l.usage, l.maximum
+          FROM (VALUES ('schemas', NEW.schema_count, NEW.max_schemas),
+                       ('fields', NEW.total_fields, NEW.max_fields)) AS l ("limit", usage, maximum)
+         CROSS JOIN (VALUES (80), (100)) AS t (threshold)
+         WHERE l.usage > 0 AND l.usage::bigint * 100 >= l.maximum::bigint * t.threshold
+         ORDER BY l."limit", t.threshold
+        ON CONFLICT (user_id, "limit", threshold) WHERE cleared_at IS NULL DO NOTHING;
+    RETURN NULL;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.user_schema_usage_v1(users bigint[])
  RETURNS TABLE(user_id bigint, entity_type character varying, field_count integer)
  LANGUAGE sql
@@ -545,4 +584,4 @@ CREATE TRIGGER user_schema_extensions_quota_update AFTER UPDATE ON public.user_s
 
 CREATE TRIGGER user_schema_quotas_guarded BEFORE INSERT OR DELETE OR UPDATE ON public.user_schema_quotas FOR EACH ROW EXECUTE FUNCTION user_schema_quotas_guarded_v1();
 
-CREATE TRIGGER user_schema_quotas_noticed AFTER INSERT OR UPDATE ON public.user_schema_quotas FOR EACH ROW EXECUTE FUNCTION user_schema_quotas_noticed_v1();
+CREATE TRIGGER user_schema_quotas_noticed AFTER INSERT OR UPDATE ON public.user_schema_quotas FOR EACH ROW EXECUTE FUNCTION user_schema_quotas_noticed_v2();

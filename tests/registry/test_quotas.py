@@ -182,6 +182,7 @@ def test_results_carry_a_warning_from_80_per_cent_on() -> None:
     assert "8 of 10" in removed.warning
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_crossing_is_mailed_once_after_the_commit_and_by_the_job(
     settings: Any,
 ) -> None:

@@ -336,6 +336,7 @@ def open_notices(user: User) -> list[tuple[str, int]]:
     return list(rows.values_list("limit", "threshold"))
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_crossing_is_noted_once_and_again_after_falling_below(ann: User) -> None:
     insert(ann, types(7))
     assert open_notices(ann) == []
@@ -351,6 +352,21 @@ def test_a_crossing_is_noted_once_and_again_after_falling_below(ann: User) -> No
     execute("UPDATE schema_registry SET retired_at = NULL")
     assert open_notices(ann) == [("schemas", 80), ("schemas", 100)]
     assert QuotaNotice.objects.filter(user=ann).count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_falls_below_and_comes_back_in_one_transaction_has_not_fallen(ann: User) -> None:
+    extend(ann, "t", fields=160)
+    for revision in (2, 3):
+        with transaction.atomic():
+            execute("UPDATE user_schema_extensions SET is_active = false")
+            assert open_notices(ann) == []
+            extend(ann, "t", fields=170, revision=revision)
+    assert [(n.threshold, n.usage) for n in QuotaNotice.objects.all()] == [(80, 160)]
+    execute("UPDATE user_schema_extensions SET is_active = false")
+    extend(ann, "t", fields=170, revision=4)
+    assert QuotaNotice.objects.filter(user=ann).count() == 2
+    assert open_notices(ann) == [("fields", 80)]
 
 
 def test_a_maximum_that_comes_down_crosses_and_one_that_goes_up_clears(ann: User) -> None:
