@@ -15,7 +15,7 @@ from registry.services.compatibility import compatibility_set
 from registry.services.schemas import schema_register, schema_update
 from schemaevo.kernel.canonical import Json
 from tests.factories import SHELL, THING, make_compatibility, make_definition, make_user, make_version
-from tests.registry.trail import ROLES, audited, only_admins, refused
+from tests.registry.trail import audited, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -98,11 +98,6 @@ def test_a_wrong_type_or_reason_is_refused() -> None:
     refused(
         lambda: compatibility_set(entity_type=THING, mode="NONE", actor=SHELL, reason="\0"), "unstorable_json"
     )
-
-
-@pytest.mark.parametrize(("role", "may"), ROLES)
-def test_only_schema_admins_set_it(role: str, may: bool) -> None:
-    only_admins(lambda actor: compatibility_set(entity_type=THING, mode="NONE", actor=actor), role, may)
 
 
 # --- what it does ---------------------------------------------------------------------------------------------

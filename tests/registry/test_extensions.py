@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,7 +39,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
-from tests.registry.trail import ROLES, audited, only_admins, refused
+from tests.registry.trail import audited, refused
 from tests.rounds import rounds
 from tests.threads import Aside
 
@@ -394,14 +393,6 @@ def test_a_wrong_type_or_note_is_refused(owner: User) -> None:
     refused(lambda: save(owner, entity_type="No"), "invalid_entity_type")
     refused(lambda: save(owner, note="\0"), "unstorable_json")
     assert revisions(owner) == []
-
-
-@pytest.mark.parametrize("act", [save, _add, _remove_fields, _remove])
-@pytest.mark.parametrize(("role", "may"), ROLES)
-def test_only_schema_admins_extend(owner: User, act: Callable[..., Extended], role: str, may: bool) -> None:
-    if act in (_remove, _remove_fields):
-        save(owner)
-    only_admins(lambda actor: act(owner, actor=actor), role, may)
 
 
 # --- the global schema moves ----------------------------------------------------------------------------------

@@ -17,9 +17,7 @@ from registry.services.quota_requests import (
     quota_request_withdraw,
     quota_requests_decide,
 )
-from registry.services.quotas import quota_set_maximum
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.errors import Denied, DomainError
 from schemaevo.kernel.models import User
 from tests.factories import SHELL, make_login, make_maximum, make_quota_request, make_user
 from tests.quotas import maxima
@@ -217,84 +215,3 @@ def test_several_are_decided_with_one_note_and_what_is_refused_stays(admin: Acto
     outcomes = quota_requests_decide(request_ids=[mine.pk], decision="reject", actor=other, note="no")
     assert outcomes[0].request is not None
     assert outcomes[0].request.state == RequestState.REJECTED
-
-
-# --- who may --------------------------------------------------------------------------------------------------
-def approve(request: QuotaRequest, actor: Actor) -> object:
-    return quota_request_approve(request_id=request.pk, actor=actor)
-
-
-def reject(request: QuotaRequest, actor: Actor) -> object:
-    return quota_request_reject(request_id=request.pk, actor=actor, note="no")
-
-
-def decide_several(request: QuotaRequest, actor: Actor) -> object:
-    [outcome] = quota_requests_decide(request_ids=[request.pk], decision="approve", actor=actor, note="all")
-    if outcome.refusal is not None:
-        raise outcome.refusal
-    return outcome
-
-
-def set_by_hand(request: QuotaRequest, actor: Actor) -> object:
-    return quota_set_maximum(user_id=request.user_id, actor=actor, max_schemas=20, note="by hand")
-
-
-def ask(request: QuotaRequest, actor: Actor) -> object:
-    return quota_request_create(user_id=make_user().pk, actor=actor, reason="more", max_schemas=20)
-
-
-DECISIONS = [approve, reject, decide_several, set_by_hand]
-OPERATORS = {"operator", "schema_admin", "superuser"}
-ADMINS = {"schema_admin", "superuser"}
-#: role × action: who may do what with a request that somebody else made.
-MATRIX: dict[Callable[[QuotaRequest, Actor], object], set[str]] = {
-    ask: OPERATORS,
-    **dict.fromkeys(DECISIONS, ADMINS),
-}
-
-
-def login_of(role: str) -> User:
-    if role == "superuser":
-        return make_login(is_superuser=True)
-    if role == "retired admin":
-        return make_login(role="schema_admin", is_active=False)
-    return make_login(role=None if role == "none" else role)
-
-
-@pytest.mark.parametrize("act", MATRIX, ids=lambda act: act.__name__)
-@pytest.mark.parametrize("role", ["none", "viewer", "operator", "retired admin", "schema_admin", "superuser"])
-def test_each_role_may_do_what_it_should_and_no_more(
-    role: str, act: Callable[[QuotaRequest, Actor], object]
-) -> None:
-    request = make_quota_request(user=make_user())
-    actor = Actor.login(login_of(role))
-    if role in MATRIX[act]:
-        with audited() as events:
-            act(request, actor)
-        assert {event.actor_name for event in events} == {actor.name}
-        return
-    refused(lambda: act(request, actor), "permission_denied")
-
-
-@pytest.mark.parametrize("act", DECISIONS, ids=lambda act: act.__name__)
-@pytest.mark.parametrize("role", sorted(ADMINS))
-def test_whoever_asked_is_refused_by_every_service(
-    role: str, act: Callable[[QuotaRequest, Actor], object]
-) -> None:
-    owner, asker = make_user(), login_of(role)
-    request = make_quota_request(user=owner, asker=asker)
-    refused(lambda: act(request, Actor.login(asker)), "own_request")
-    quota_request_withdraw(request_id=request.pk, actor=Actor.login(asker))
-    with pytest.raises(DomainError):
-        act(request, Actor.login(asker))
-    assert maxima(owner) == (10, 200)
-
-
-@pytest.mark.parametrize("act", [ask, approve, reject, decide_several], ids=lambda act: act.__name__)
-def test_a_door_without_a_login_neither_asks_nor_decides(
-    act: Callable[[QuotaRequest, Actor], object],
-) -> None:
-    request = make_quota_request(user=make_user())
-    with pytest.raises(Denied) as refusal:
-        act(request, Actor.shell())
-    assert refusal.value.code == "login_needed"

@@ -45,7 +45,7 @@ from tests.factories import (
     make_version,
 )
 from tests.quotas import counted, counters, fields_named, maxima
-from tests.registry.trail import ROLES, audited, only_admins, refused
+from tests.registry.trail import audited, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -304,14 +304,6 @@ def test_what_makes_no_sense_is_refused(given: dict[str, Any], code: str) -> Non
     assert not QuotaGrant.objects.exists()
 
 
-@pytest.mark.parametrize(("role", "may"), ROLES)
-def test_only_schema_admins_set_maxima(role: str, may: bool) -> None:
-    owner = make_user()
-    only_admins(
-        lambda actor: quota_set_maximum(user_id=owner.pk, actor=actor, note="x", max_schemas=3), role, may
-    )
-
-
 def test_whoever_asked_for_an_owner_cannot_raise_the_maximum_by_hand() -> None:
     owner, asker = make_user(), make_login(role="schema_admin")
     make_quota_request(user=owner, asker=asker)
@@ -429,14 +421,6 @@ def test_a_recount_finds_what_went_by_the_triggers_and_puts_it_right() -> None:
     assert events[0].after == {"schemas": 1, "fields": 3}
     assert list(quotas_divergent()) == []
     assert counters(unknown) == counted(unknown) == (1, 3)
-
-
-def test_nobody_but_who_controls_jobs_recounts() -> None:
-    owner = make_user()
-    refused(
-        lambda: quota_recount(user_id=owner.pk, actor=Actor.login(make_login(role="viewer"))),
-        "permission_denied",
-    )
 
 
 # --- what could be given back ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from registry.selectors import effective_schema, owned_by, version_in_force
 from registry.services.activation import schema_activate, schema_retire
 from schemaevo.kernel.actors import Actor
 from tests.factories import SHELL, THING, make_definition, make_login, make_user, make_version
-from tests.registry.trail import ROLES, audited, only_admins, recomputations, refused
+from tests.registry.trail import audited, recomputations, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -161,10 +161,3 @@ def test_a_schema_that_is_not_there_is_not_found() -> None:
 def test_a_note_that_no_row_can_hold_is_refused(option: str) -> None:
     make_version(document=ONE)
     refused(lambda: retire("1.0.0", **{**REVIEWED, option: "a\0b"}), "unstorable_json")
-
-
-@pytest.mark.parametrize(("role", "may"), ROLES)
-def test_only_schema_admins_retire(role: str, may: bool) -> None:
-    owner = make_user()
-    make_version(document=ONE, user=owner)
-    only_admins(lambda actor: retire(user_id=owner.pk, actor=actor), role, may)

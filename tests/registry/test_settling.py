@@ -38,7 +38,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
-from tests.registry.trail import ROLES, audited, only_admins
+from tests.registry.trail import audited
 from tests.rounds import rounds
 
 pytestmark = pytest.mark.django_db
@@ -359,11 +359,3 @@ def test_snapshots_stay_as_they_are_and_do_not_wait() -> None:
     assert after.extension_revision_id == schema.extension_revision_id
     verified = snapshots_verify([str(after.pk)])
     assert (verified.checked, verified.waiting, verified.divergent) == (1, 0, [])
-
-
-@pytest.mark.parametrize(("role", "may"), ROLES)
-def test_only_who_may_extend_may_settle(role: str, may: bool) -> None:
-    owner = make_user()
-    make_version(document=make_definition(own="string"), user=owner)
-    make_version(document=SHARED)
-    only_admins(lambda actor: settle(actor=actor), role, may)

@@ -23,7 +23,7 @@ from schemaevo.kernel.errors import LockTimeout
 from schemaevo.kernel.locks import LockSpace, hold
 from tests.domain.strategies import definitions, edits
 from tests.factories import SHELL, THING, make_compatibility, make_definition, make_user, make_version
-from tests.registry.trail import ROLES, audited, only_admins, recomputations, refused
+from tests.registry.trail import audited, recomputations, refused
 from tests.rounds import rounds
 from tests.threads import Aside
 
@@ -264,12 +264,6 @@ def test_every_problem_is_told_at_once(edits: Json, code: str, problems: set[tup
     assert {(problem["path"], problem["rule"]) for problem in context["problems"]} == problems
     assert all({"path", "rule", "value", "message"} <= set(problem) for problem in context["problems"])
     assert SchemaVersion.objects.count() == 1
-
-
-@pytest.mark.parametrize(("role", "may"), ROLES)
-def test_only_schema_admins_update(role: str, may: bool) -> None:
-    make_version(document=RICH)
-    only_admins(lambda actor: update(actor=actor), role, may)
 
 
 def test_a_denied_actor_is_told_nothing_about_the_edits() -> None:

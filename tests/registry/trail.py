@@ -8,20 +8,8 @@ from typing import Any
 
 import pytest
 
-from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import DomainError
-from schemaevo.kernel.models import AuditEvent, Job, User
-from tests.factories import make_login
-
-#: Who may change schemas, extensions and compatibility: schema admins and superusers, as long as they are active.
-ROLES = [
-    ("none", False),
-    ("viewer", False),
-    ("operator", False),
-    ("retired admin", False),
-    ("schema_admin", True),
-    ("superuser", True),
-]
+from schemaevo.kernel.models import AuditEvent, Job
 
 
 @contextmanager
@@ -45,23 +33,3 @@ def refused(act: Callable[[], object], code: str) -> dict[str, Any]:
 def recomputations() -> int:
     """How often recomputation was asked for so far, for the type as a whole and for single users."""
     return sum(Job.objects.filter(kind="recompute_snapshots").values_list("wanted", flat=True))
-
-
-def only_admins(act: Callable[[Actor], object], role: str, may: bool) -> None:
-    """The act goes through and is recorded under the login's name, or is denied and leaves nothing behind."""
-    actor = Actor.login(_login(role))
-    if may:
-        with audited() as events:
-            act(actor)
-        assert events
-        assert {event.actor_name for event in events} == {actor.name}
-        return
-    refused(lambda: act(actor), "permission_denied")
-
-
-def _login(role: str) -> User:
-    if role == "superuser":
-        return make_login(is_superuser=True)
-    if role == "retired admin":
-        return make_login(role="schema_admin", is_active=False)
-    return make_login(role=None if role == "none" else role)
