@@ -84,6 +84,10 @@ INSTALLED_APPS = [
     "snapshots",
     "fragments",
 ]
+# What lists and the dashboard read of slowly changing tables; off, nothing stands between them and the database.
+SCHEMAEVO_PAGE_CACHE_ENABLED = _switch("SCHEMAEVO_PAGE_CACHE_ENABLED", True)
+if SCHEMAEVO_PAGE_CACHE_ENABLED:
+    INSTALLED_APPS += ["cachalot"]
 MIDDLEWARE = [
     # Before the redirect to https and the check of hosts, which probes would not pass.
     "schemaevo.health.HealthProbes",
@@ -127,6 +131,27 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "kernel.User"
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# --- what pages remember of the registry (schemaevo.kernel.pages.cached) ---------------------------------
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "pages": {
+        "BACKEND": "schemaevo.kernel.pages.cache_backend.PageCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "schemaevo:pages",
+    },
+}
+# Tables that only services write, by the ORM and in transactions: no trigger, no COPY, no SQL. Tests see to it.
+SCHEMAEVO_PAGE_CACHE_TABLES = ("schemas", "schema_registry", "schema_compatibility", "user_schema_extensions")
+CACHALOT_CACHE = "pages"
+CACHALOT_DATABASES = {"default"}
+CACHALOT_ONLY_CACHABLE_TABLES = SCHEMAEVO_PAGE_CACHE_TABLES
+# The longest that a page may be behind, whatever goes wrong; seconds.
+CACHALOT_TIMEOUT = 60
+CACHALOT_QUERY_KEYGEN = "schemaevo.kernel.pages.cached.query_key"
+CACHALOT_TABLE_KEYGEN = "schemaevo.kernel.pages.cached.table_key"
+# On, it would read the text of each statement of an ingest, and fail on those that psycopg composes.
+CACHALOT_INVALIDATE_RAW = False
 
 # --- background work: the job row is the truth, the queue a doorbell -------------------------------------
 _QUEUE = {
