@@ -20,6 +20,8 @@ from registry.cache import cache_figures
 from registry.models import SchemaVersion
 from schemaevo.kernel.admin.jobs import JOB_TONES
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
+from schemaevo.kernel.pages.cache_backend import PageCache
+from schemaevo.kernel.pages.cached import cached_reads
 from schemaevo.kernel.pages.estimates import Amount, rows_by_choice, rows_counted
 from schemaevo.kernel.pause import MAY_SWITCH, pause_now
 from schemaevo.servers import server_states
@@ -74,12 +76,11 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
         # What this process remembers; the others have figures of their own, and ingest tells its at the end.
         context["schema_cache"] = cache_figures()
         context["is_schema_cached"] = settings.SCHEMAEVO_SCHEMA_CACHE_ENABLED
-        context["in_force"] = [
-            (version, len(version.definition["fields"]))
-            for version in _in_force().order_by(F("user_id").asc(nulls_first=True), "entity_type")[
-                :SCHEMAS_SHOWN
-            ]
-        ]
+        context["page_cache"] = PageCache.figures()
+        context["is_page_cached"] = settings.SCHEMAEVO_PAGE_CACHE_ENABLED
+        shown = _in_force().order_by(F("user_id").asc(nulls_first=True), "entity_type")[:SCHEMAS_SHOWN]
+        with cached_reads():
+            context["in_force"] = [(version, len(version.definition["fields"])) for version in shown]
     if may("kernel.view_auditevent"):
         # What people did: the end of every periodic job is in the log as well, and would drown it here.
         context["events"] = AuditEvent.objects.exclude(actor_name__startswith="system:").order_by("-id")[
@@ -124,7 +125,8 @@ def _cards(request: HttpRequest) -> Iterable[Card]:
             _("Fragments"), "extension", total, _list("fragments_rawfragment"), _("fit no schema yet"), parts
         )
     if may("registry.view_schemaversion"):
-        counts = _in_force().aggregate(all=Count("pk"), own=Count("pk", filter=Q(user__isnull=False)))
+        with cached_reads():
+            counts = _in_force().aggregate(all=Count("pk"), own=Count("pk", filter=Q(user__isnull=False)))
         yield Card(
             _("Schemas"),
             "schema",
@@ -155,7 +157,8 @@ def _cards(request: HttpRequest) -> Iterable[Card]:
 
 
 def _in_force() -> QuerySet[SchemaVersion]:
-    return SchemaVersion.objects.filter(is_active=True).select_related("user")
+    # Owners apart: they are never cached, and joined with them nothing would be.
+    return SchemaVersion.objects.filter(is_active=True).prefetch_related("user")
 
 
 def _jobs_of_note() -> list[Job]:

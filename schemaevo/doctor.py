@@ -239,12 +239,15 @@ def _failed_and_not_made_up_for() -> list[str]:
 def _redis() -> list[Finding]:
     redis = redis_client()
     try:
-        return [_valkey(redis), _workers(redis), _scheduler(redis)]
+        return [_valkey(redis), _page_cache(), _workers(redis), _scheduler(redis)]
     except RedisError as error:
         advice = "start it (`make up` does), or correct REDIS_URL; no work is lost meanwhile"
         return [
             Finding("valkey", "wrong", _line(error), advice),
-            *(Finding(part, "unknown", "Valkey does not answer") for part in ("workers", "scheduler")),
+            *(
+                Finding(part, "unknown", "Valkey does not answer")
+                for part in ("page-cache", "workers", "scheduler")
+            ),
         ]
     finally:
         redis.close()
@@ -263,6 +266,12 @@ def _valkey(redis: Redis) -> Finding:
         advice = "set maxmemory-policy to noeviction, or bells are lost when its memory is full"
         return Finding("valkey", "wrong", f"{name} {said} may drop what it holds ({policy})", advice)
     return Finding("valkey", "ok", f"{name} {said}")
+
+
+def _page_cache() -> Finding:
+    if settings.SCHEMAEVO_PAGE_CACHE_ENABLED:
+        return Finding("page-cache", "ok", f"on, lists are at most {settings.CACHALOT_TIMEOUT} s behind")
+    return Finding("page-cache", "ok", "off")
 
 
 def _workers(redis: Redis) -> Finding:

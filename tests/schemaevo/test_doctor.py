@@ -29,7 +29,7 @@ from tests.factories import SHELL
 pytestmark = pytest.mark.django_db
 
 WELL = ("python", "packages", "settings", "database", "role", "migrations", "triggers", "pause", "jobs")
-PARTS = (*WELL, "valkey", "workers", "scheduler", "disk")
+PARTS = (*WELL, "valkey", "page-cache", "workers", "scheduler", "disk")
 
 
 def found(part: str) -> Finding:
@@ -110,8 +110,9 @@ def test_without_valkey_the_rest_is_looked_at(monkeypatch: pytest.MonkeyPatch, t
 
     states = {finding.part: finding.state for finding in doctor.examine()}
 
-    assert {part: states[part] for part in ("valkey", "workers", "scheduler")} == {
+    assert {part: states[part] for part in ("valkey", "page-cache", "workers", "scheduler")} == {
         "valkey": "wrong",
+        "page-cache": "unknown",
         "workers": "unknown",
         "scheduler": "unknown",
     }

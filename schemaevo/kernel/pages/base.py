@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib.admin import ShowFacets, SimpleListFilter
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
+
+from schemaevo.kernel.pages.cached import cached_reads, may_be_cached
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -20,6 +23,14 @@ else:
 
 class CountedOnce(ChangeList):
     """A list whose number of rows stands at its foot and nowhere else."""
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
+        found = super().get_queryset(request, exclude_parameters)
+        joined = found.query.select_related
+        if isinstance(joined, dict) and may_be_cached(self.model):
+            # What rows refer to, such as their owners, is never cached, and a join with it could not be either.
+            return found.select_related(None).prefetch_related(*joined)
+        return found
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -45,6 +56,17 @@ class StoreAdmin(PageAdmin):
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CountedOnce
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list. Of tables that change slowly it may be a moment old; what is decided from it reads again."""
+        if request.method not in {"GET", "HEAD"} or not may_be_cached(self.model):
+            return super().changelist_view(request, extra_context)
+        with cached_reads():
+            answer = super().changelist_view(request, extra_context)
+            # A list is read while it is rendered, which would else happen after the block.
+            return answer.render() if isinstance(answer, SimpleTemplateResponse) else answer
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup in {declared.parameter_name for declared in self.list_filter}
