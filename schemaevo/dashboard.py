@@ -76,11 +76,11 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
         # What this process remembers; the others have figures of their own, and ingest tells its at the end.
         context["schema_cache"] = cache_figures()
         context["is_schema_cached"] = settings.SCHEMAEVO_SCHEMA_CACHE_ENABLED
-        context["page_cache"] = PageCache.figures()
-        context["is_page_cached"] = settings.SCHEMAEVO_PAGE_CACHE_ENABLED
         shown = _in_force().order_by(F("user_id").asc(nulls_first=True), "entity_type")[:SCHEMAS_SHOWN]
         with cached_reads():
             context["in_force"] = [(version, len(version.definition["fields"])) for version in shown]
+        context["page_cache"] = PageCache.figures()
+        context["is_page_cached"] = settings.SCHEMAEVO_PAGE_CACHE_ENABLED
     if may("kernel.view_auditevent"):
         # What people did: the end of every periodic job is in the log as well, and would drown it here.
         context["events"] = AuditEvent.objects.exclude(actor_name__startswith="system:").order_by("-id")[
