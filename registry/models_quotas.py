@@ -5,6 +5,7 @@ extensions, the second from grants. Nothing here is to be saved by hand; service
 services/quota_requests.py say how.
 """
 
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.conf import settings
@@ -17,6 +18,8 @@ DEFAULT_MAX_SCHEMAS = 10
 DEFAULT_MAX_FIELDS = 200
 #: No maximum is above this one.
 MAXIMUM_MAX = 1_000_000
+#: Every grant that ends does so before this time. The last years there are cannot be shown in every time zone.
+UNTIL_BEFORE = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 class QuotaLimit(models.TextChoices):
@@ -67,9 +70,8 @@ class UserQuota(models.Model):
         ]
 
     def __str__(self) -> str:
-        return (
-            f"{self.user_id}: {self.schema_count}/{self.max_schemas}, {self.total_fields}/{self.max_fields}"
-        )
+        # A name costs no query: where the owner is not known here, the number has to do.
+        return str(self._state.fields_cache.get("user") or f"#{self.user_id}")
 
 
 class RequestState(models.TextChoices):

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from registry.errors import AlreadyDecided, OwnRequest, RequestNotFound, RequestPending
-from registry.models import QuotaGrant, QuotaRequest, RequestState
+from registry.models import QuotaGrant, QuotaLimit, QuotaRequest, RequestState
 from registry.selectors_quotas import Quota
 from registry.services.quotas import (
     grant_write,
@@ -103,8 +103,8 @@ def quota_request_approve(
 
     Where only one number is given, only that limit is granted. The same decision once more changes nothing.
     Raises: Denied `permission_denied`, `login_needed`; OwnRequest `own_request`; RequestNotFound;
-    AlreadyDecided `already_decided`; Invalid `until_passed`, `maximum_out_of_range`, `more_than_asked`; Conflict
-    `not_more` where the owner has as much by now; Unstorable for a note.
+    AlreadyDecided `already_decided`; Invalid `until_passed`, `until_too_late`, `maximum_out_of_range`,
+    `more_than_asked`; Conflict `not_more` where the owner has as much by now; Unstorable for a note.
     """
     _authorise(actor, note)
     require_future(until)
@@ -144,15 +144,24 @@ def quota_request_withdraw(*, request_id: int, actor: Actor, note: str = "") -> 
 
 @transaction.atomic
 def quota_requests_decide(
-    *, request_ids: Collection[int], decision: Decision, actor: Actor, note: str
+    *,
+    request_ids: Collection[int],
+    decision: Decision,
+    actor: Actor,
+    note: str,
+    until: datetime | None = None,
 ) -> list[Decided]:
     """All these requests are decided the same way, as they were asked, with one note; but for those where that is
-    refused, which stay as they are. Gives what came of each, by ascending number.
+    refused, which stay as they are. Gives what came of each, by ascending number. Only an approval has an end.
 
-    Raises: Denied; Invalid `note_needed`; Unstorable for a note.
+    Raises: Denied; Invalid `note_needed`, `until_passed`, `until_too_late`, `until_of_rejection`; Unstorable for a
+    note.
     """
     _authorise(actor, note)
     require_note(note)
+    require_future(until)
+    if until is not None and decision == "reject":
+        raise Invalid("until_of_rejection", "Only an approval has an end.")
     found = QuotaRequest.objects.select_for_update().filter(pk__in=request_ids).order_by("pk")
     requests = {request.pk: request for request in found}
     quotas_for_update([request.user_id for request in requests.values()])
@@ -164,7 +173,7 @@ def quota_requests_decide(
                 if request is None:
                     raise RequestNotFound(request_id)
                 if decision == "approve":
-                    request = _approve(request, actor, None, None, None, note)
+                    request = _approve(request, actor, None, None, until, note)
                 else:
                     request = _reject(request, actor, note)
             outcomes.append(Decided(request_id, request, None))
@@ -185,12 +194,14 @@ def _approve(
         max_schemas, max_fields = request.asked_max_schemas, request.asked_max_fields
     granted = (max_schemas, max_fields, until)
     if _is_to_be_decided(request, actor, RequestState.APPROVED, granted):
-        for given, asked in (
-            (max_schemas, request.asked_max_schemas),
-            (max_fields, request.asked_max_fields),
+        for limit, given, asked in (
+            (QuotaLimit.SCHEMAS, max_schemas, request.asked_max_schemas),
+            (QuotaLimit.FIELDS, max_fields, request.asked_max_fields),
         ):
             if given is not None and (asked is None or given > asked):
-                raise Invalid("more_than_asked", "Not more can be granted than was asked for.")
+                raise Invalid(
+                    "more_than_asked", "Not more can be granted than was asked for.", limit=limit.value
+                )
         quota = quota_for_update(request.user_id)
         _require_more(quota, max_schemas, max_fields, is_conflict=True)
         request.granted_max_schemas, request.granted_max_fields, request.granted_until = granted

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from registry.errors import OwnRequest, QuotaReached
 from registry.models import QuotaGrant, QuotaLimit, QuotaNotice, UserQuota
-from registry.models_quotas import MAXIMUM_MAX
+from registry.models_quotas import MAXIMUM_MAX, UNTIL_BEFORE
 from registry.selectors_quotas import (
     Divergence,
     Quota,
@@ -120,8 +120,8 @@ def quota_set_maximum(
     """The user's maxima are these, without a request; until a time, if one is given. What exists stays in any case.
 
     Setting what the newest grant says already changes nothing. Raises: Denied; OwnRequest `own_request` for raising
-    what the actor ever asked for; Invalid `maximum_needed`, `maximum_out_of_range`, `until_passed`, `note_needed`;
-    NotFound; Unstorable for a note.
+    what the actor ever asked for; Invalid `maximum_needed`, `maximum_out_of_range`, `until_passed`, `until_too_late`,
+    `note_needed`; NotFound; Unstorable for a note.
     """
     actor.require("registry.decide_quota")
     require_note(note)
@@ -295,9 +295,17 @@ def require_maxima(max_schemas: int | None, max_fields: int | None, *, lowest: i
 
 
 def require_future(until: datetime | None) -> None:
-    """Raises: Invalid `until_passed` for an end that is over."""
-    if until is not None and until <= timezone.now():
+    """Raises: Invalid `until_passed` for an end that is over, `until_too_late` for one that is no time to plan for."""
+    if until is None:
+        return
+    if until <= timezone.now():
         raise Invalid("until_passed", "The end of a grant lies in the future.", until=until.isoformat())
+    if until >= UNTIL_BEFORE:
+        raise Invalid(
+            "until_too_late",
+            f"A grant ends before the year {UNTIL_BEFORE.year}, or has no end.",
+            until=until.isoformat(),
+        )
 
 
 def _to_mail() -> QuerySet[QuotaNotice]:

@@ -71,6 +71,7 @@ def test_whoever_asked_is_refused_by_the_command_and_permissions_are_the_logins(
         ("decide_quota", "999999", "approve", "--as", "root"),
         ("decide_quota", "999999", "approve", "--until", "tomorrow", "--as", "root"),
         ("decide_quota", "999999", "approve", "--until", "1999-01-01", "--as", "root"),
+        ("decide_quota", "999999", "approve", "--until", "9999-12-31T23:59-12:00", "--as", "root"),
         ("decide_quota", "999999", "reject", "--until", "2099-01-01", "--note", "x", "--as", "root"),
         ("decide_quota", "999999", "reject", "--as", "root"),
         ("show_quota", "nobody"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from django.utils import timezone
+from django.utils.timezone import now
 
 from registry.models import QuotaGrant, QuotaRequest, RequestState
 from registry.services.quota_requests import (
@@ -107,7 +107,7 @@ def test_approved_as_asked(admin: Actor) -> None:
 def test_approved_with_less_and_until_a_time(admin: Actor) -> None:
     owner = make_user()
     request = make_quota_request(user=owner, max_schemas=20, max_fields=400)
-    until = timezone.now() + timedelta(days=30)
+    until = now() + timedelta(days=30)
     decided = quota_request_approve(request_id=request.pk, actor=admin, max_schemas=15, until=until)
     assert (decided.granted_max_schemas, decided.granted_max_fields, decided.granted_until) == (
         15,
@@ -125,7 +125,9 @@ def test_approved_with_less_and_until_a_time(admin: Actor) -> None:
         ({"max_fields": 300}, "more_than_asked"),
         ({"max_schemas": 10}, "not_more"),
         ({"max_schemas": 0}, "maximum_out_of_range"),
-        ({"until": timezone.now()}, "until_passed"),
+        ({"until": now()}, "until_passed"),
+        ({"until": datetime(3000, 1, 1, tzinfo=UTC)}, "until_too_late"),
+        ({"until": datetime.max.replace(tzinfo=timezone(timedelta(hours=-12)))}, "until_too_late"),
         ({"note": "\x00"}, "unstorable_json"),
         ({"request_id": -1}, "request_not_found"),
     ],
@@ -184,6 +186,24 @@ def test_only_the_asker_withdraws_and_once_more_changes_nothing(admin: Actor) ->
         quota_request_withdraw(request_id=request.pk, actor=asker)
     assert [(event.action, event.reason) for event in events] == [("quota_request.withdraw", "done without")]
     refused(lambda: quota_request_approve(request_id=request.pk, actor=admin), "already_decided")
+
+
+def test_several_are_approved_until_the_same_time_and_rejected_without_one(admin: Actor) -> None:
+    owners = [make_user(), make_user()]
+    requests = [make_quota_request(user=owner) for owner in owners]
+    ids, until = [request.pk for request in requests], now() + timedelta(days=7)
+    many: dict[str, Any] = {"request_ids": ids, "actor": admin, "note": "a trial"}
+    refused(lambda: quota_requests_decide(decision="reject", until=until, **many), "until_of_rejection")
+    refused(lambda: quota_requests_decide(decision="approve", until=now(), **many), "until_passed")
+    outcomes = quota_requests_decide(decision="approve", until=until, **many)
+    assert [one.request.granted_until for one in outcomes if one.request] == [until, until]
+    assert [maxima(owner) for owner in owners] == [(20, 200), (20, 200)]
+    with audited() as events:
+        assert [one.refusal for one in quota_requests_decide(decision="approve", until=until, **many)] == [
+            None,
+            None,
+        ]
+    assert events == []
 
 
 def test_several_are_decided_with_one_note_and_what_is_refused_stays(admin: Actor) -> None:

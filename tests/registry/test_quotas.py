@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -295,6 +295,7 @@ def test_a_maximum_below_the_usage_leaves_what_exists() -> None:
         ({"max_schemas": 5, "note": " "}, "note_needed"),
         ({"max_schemas": 5, "note": "\x00"}, "unstorable_json"),
         ({"max_schemas": 5, "until": timezone.now()}, "until_passed"),
+        ({"max_schemas": 5, "until": datetime(3000, 1, 1, tzinfo=UTC)}, "until_too_late"),
         ({"max_schemas": 5, "user_id": -1}, "user_not_found"),
     ],
 )

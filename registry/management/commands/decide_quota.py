@@ -30,7 +30,9 @@ class Command(ServiceCommand):
         "Decides an upgrade request: approve (as asked, less, or until a time), reject with a note, or withdraw. "
         "Whoever asked can only withdraw."
     )
-    usage_codes = frozenset({"maximum_out_of_range", "more_than_asked", "until_passed", "note_needed"})
+    usage_codes = frozenset(
+        {"maximum_out_of_range", "more_than_asked", "until_passed", "until_too_late", "note_needed"}
+    )
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("request", metavar="REQUEST", type=int, help="number of the request")
