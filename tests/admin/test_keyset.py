@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from fragments.models import RawFragment
 from schemaevo.kernel.models import AuditEvent
 from schemaevo.kernel.pages import keyset
-from schemaevo.kernel.pages.keyset import Keyset, key_fields
+from schemaevo.kernel.pages.keyset import Keyset
 from snapshots.admin import ObservationAdmin
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.admin.addresses import KEYSET, list_of, name_of, page_of
@@ -113,7 +113,7 @@ def test_no_list_counts_all_rows_or_skips_some(
 def test_a_deep_page_walks_the_index_from_its_place(many: None) -> None:
     order = Keyset(("user_id", "entity_type", "entity_key"))
     place = EntitySnapshot.objects.order_by(*order.order)[70]
-    fields = key_fields(EntitySnapshot, order.names)
+    fields = order.fields_of(EntitySnapshot)
     beyond = order.beyond(fields, [place.user_id, place.entity_type, place.entity_key], backward=False)
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")

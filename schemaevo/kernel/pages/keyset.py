@@ -8,7 +8,7 @@ import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -60,9 +60,13 @@ class RowIsAfter(Expression):
 
 @dataclass(frozen=True)
 class Keyset:
-    """The total order of a list, such as ``("-recorded_at", "-id")``: all up or all down, no nulls."""
+    """The total order of a list, such as ``("-recorded_at", "-id")``: all up or all down, no nulls.
+
+    `computed` names those of them that are no columns but annotations of the admin's queryset, each with its field.
+    """
 
     order: tuple[str, ...]
+    computed: Mapping[str, "models.Field[Any, Any]"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len({name.startswith("-") for name in self.order}) != 1:
@@ -80,26 +84,29 @@ class Keyset:
     def reversed(self) -> tuple[str, ...]:
         return tuple(self.names) if self.descending else tuple(f"-{name}" for name in self.names)
 
+    def fields_of(self, model: type[models.Model]) -> list[Any]:
+        """The fields of the order's columns; of a reference, the column it refers to."""
+        return [self.computed.get(name) or _column(model, name) for name in self.names]
+
+    def cursor_of(self, row: models.Model) -> str:
+        """The place of a row in its list, as text for an address."""
+        texts = [
+            str(getattr(row, name))
+            if name in self.computed
+            else cast(Any, row._meta.get_field(name)).value_to_string(row)
+            for name in self.names
+        ]
+        return base64.urlsafe_b64encode(json.dumps(texts).encode()).decode().rstrip("=")
+
     def beyond(self, fields: Sequence[Any], values: Sequence[Any], *, backward: bool) -> RowIsAfter:
         """The condition that a row stands after (or before) the row with these values."""
         bound = [Value(value, output_field=field) for field, value in zip(fields, values, strict=True)]
         return RowIsAfter([F(name) for name in self.names], bound, descending=self.descending is not backward)
 
 
-def key_fields(model: type[models.Model], names: Sequence[str]) -> list[Any]:
-    """The columns of a key; of a reference, the column it refers to."""
-    found = []
-    for name in names:
-        field: Any = model._meta.get_field(name)
-        found.append(field.target_field if field.is_relation else field)
-    return found
-
-
-def cursor_of(row: models.Model, names: Sequence[str]) -> str:
-    """The place of a row in its list, as text for an address."""
-    fields: list[Any] = [row._meta.get_field(name) for name in names]
-    texts = [field.value_to_string(row) for field in fields]
-    return base64.urlsafe_b64encode(json.dumps(texts).encode()).decode().rstrip("=")
+def _column(model: type[models.Model], name: str) -> Any:
+    found: Any = model._meta.get_field(name)
+    return found.target_field if found.is_relation else found
 
 
 def values_of(cursor: str, fields: Sequence[Any]) -> list[Any]:
@@ -161,7 +168,7 @@ class KeysetChangeList(ChangeList):
         wish = request.GET.get(PAGE_VAR, "")
         if wish and wish[0] not in "<>":
             raise IncorrectLookupParameters(wish)
-        fields = key_fields(self.model, self.keyset.names)
+        fields = self.keyset.fields_of(self.model)
         place = values_of(wish[1:], fields) if wish else None
         timed_out = False
         rows: list[models.Model] = []
@@ -205,8 +212,8 @@ class KeysetChangeList(ChangeList):
         total = Amount(len(rows)) if is_whole else None
         if total is None and not is_narrowed and not timed_out:
             total = rows_counted(self.model)
-        first = cursor_of(rows[0], self.keyset.names) if rows else wish[1:]
-        last = cursor_of(rows[-1], self.keyset.names) if rows else wish[1:]
+        first = self.keyset.cursor_of(rows[0]) if rows else wish[1:]
+        last = self.keyset.cursor_of(rows[-1]) if rows else wish[1:]
         self.paginator = KeysetPages(
             previous_url=self.get_query_string({PAGE_VAR: "<" + first}) if more_before else "",
             next_url=self.get_query_string({PAGE_VAR: ">" + last}) if more_after else "",
