@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from registry.selectors import schema_standing
+from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors_quotas import largest_consumers
 from schemaevo.kernel.canonical import JsonObject
 
@@ -53,14 +53,16 @@ def field_data_provider(provider: FieldDataProvider) -> None:
 def fields_without_data(*, user_id: int, limit: int = 5) -> list[FieldsWithoutData]:
     """What the user could give back: fields of their own in force without data, of the `limit` entity types that have
     most fields."""
+    types = [consumer.entity_type for consumer in largest_consumers(user_id=user_id, limit=limit)]
+    declared: dict[str, set[str]] = {entity_type: set() for entity_type in types}
+    in_force = {"user": user_id, "entity_type__in": types, "is_active": True}
+    for version in SchemaVersion.objects.filter(**in_force):
+        declared[version.entity_type] |= version.parsed.fields.keys()
+    for revision in ExtensionRevision.objects.filter(**in_force):
+        declared[revision.entity_type] |= revision.parsed.additional_fields.keys()
     found = []
-    for consumer in largest_consumers(user_id=user_id, limit=limit):
-        standing = schema_standing(entity_type=consumer.entity_type, user_id=user_id)
-        names = {
-            *(standing.own.parsed.fields if standing.own else ()),
-            *(standing.extension.parsed.additional_fields if standing.extension else ()),
-        }
+    for entity_type, names in declared.items():
         if names:
-            answers = [provider(user_id, consumer.entity_type, names) for provider in _field_data]
+            answers = [provider(user_id, entity_type, names) for provider in _field_data]
             found += [answer for answer in answers if answer is not None and answer.names]
     return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
-from django.db.models import Case, Exists, F, IntegerField, OuterRef, Value, When
+from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Greatest
 
 from registry.errors import RequestNotFound
 from registry.models import QuotaLimit, QuotaNotice, QuotaRequest, UserQuota
-from registry.models_quotas import DEFAULT_MAX_FIELDS, DEFAULT_MAX_SCHEMAS
 from schemaevo.kernel.canonical import JsonObject
 
 #: From here on results carry a warning, in per cent. The database has the same number (sql/0010).
@@ -121,27 +121,28 @@ def quota_from_row(row: UserQuota) -> Quota:
 
 def quota_of(*, user_id: int) -> Quota:
     """How much the user has declared, and may. Who never declared anything has the default."""
-    row = UserQuota.objects.filter(user=user_id).first()
-    return quota_from_row(
-        row
-        or UserQuota(
-            user_id=user_id,
-            schema_count=0,
-            total_fields=0,
-            max_schemas=DEFAULT_MAX_SCHEMAS,
-            max_fields=DEFAULT_MAX_FIELDS,
-        )
+    return quotas_of(user_ids=[user_id])[user_id]
+
+
+def quotas_with_fullness() -> QuerySet[Any]:
+    """All quotas; `fullness` is the percentage of the limit of which more is used."""
+    share = Greatest(
+        *(_share(*pair) for pair in (("schema_count", "max_schemas"), ("total_fields", "max_fields")))
     )
+    return UserQuota.objects.annotate(fullness=share)
 
 
 def quotas_near(*, limit: int) -> list[Quota]:
     """Quotas with a limit that is nearly used up, or wholly, or passed; the fullest first."""
     notices = QuotaNotice.objects.filter(user=OuterRef("user"), cleared_at__isnull=True)
-    share = Greatest(
-        *(_share(*pair) for pair in (("schema_count", "max_schemas"), ("total_fields", "max_fields")))
-    )
-    rows = UserQuota.objects.filter(Exists(notices)).annotate(share=share).order_by("-share", "user_id")
+    rows = quotas_with_fullness().filter(Exists(notices)).order_by("-fullness", "user_id")
     return [quota_from_row(row) for row in rows[:limit]]
+
+
+def quotas_of(*, user_ids: Collection[int]) -> dict[int, Quota]:
+    """As `quota_of`, of several users, by one query."""
+    rows = UserQuota.objects.in_bulk(set(user_ids))
+    return {user_id: quota_from_row(rows.get(user_id) or UserQuota(user_id=user_id)) for user_id in user_ids}
 
 
 def _share(used: str, maximum: str) -> Case:

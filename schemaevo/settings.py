@@ -15,6 +15,7 @@ from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from schemaevo import embedded
@@ -312,7 +313,10 @@ UNFOLD = {
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "schemaevo.admin.dashboard",
-    "STYLES": [lambda request: static("schemaevo/admin.css")],
+    "STYLES": [
+        lambda request: static("schemaevo/admin.css"),
+        lambda request: static("schemaevo/quotas.css"),
+    ],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
@@ -330,6 +334,23 @@ UNFOLD = {
                     _entry("Versions", "history", "registry.schemaversion"),
                     _entry("Extensions", "tune", "registry.extensionrevision"),
                     _entry("Compatibility", "rule", "registry.schemacompatibility"),
+                ],
+            },
+            {
+                "title": _("Quotas"),
+                "separator": True,
+                "items": [
+                    {
+                        **_entry("Upgrade requests", "move_to_inbox", "registry.quotarequest"),
+                        # What waits for a decision; the list itself has all of them.
+                        "link": format_lazy(
+                            "{}?state=pending", reverse_lazy("admin:registry_quotarequest_changelist")
+                        ),
+                        "badge": "registry.admin.quota_requests.waiting_badge",
+                        "badge_variant": "primary",
+                    },
+                    _entry("Quotas", "data_usage", "registry.userquota"),
+                    _entry("Notices", "notifications", "registry.quotanotice"),
                 ],
             },
             {

@@ -1,5 +1,5 @@
-"""The pages of this floor: schemas and their versions, extensions, compatibility."""
+"""The pages of this floor: schemas and their versions, extensions, compatibility, quotas and upgrade requests."""
 
-from registry.admin import compatibility, extensions, schemas
+from registry.admin import compatibility, extensions, quota_notices, quota_requests, quotas, schemas
 
-__all__ = ["compatibility", "extensions", "schemas"]
+__all__ = ["compatibility", "extensions", "quota_notices", "quota_requests", "quotas", "schemas"]

@@ -9,12 +9,23 @@ from django.test import Client
 
 from fragments.models import DeadLetter, IngestRun, RawFragment
 from registry.domain.compatibility import Mode
-from registry.models import ExtensionRevision, SchemaVersion
+from registry.models import ExtensionRevision, QuotaRequest, SchemaVersion
 from registry.services.compatibility import compatibility_set
 from registry.services.extensions import extension_save
 from schemaevo.kernel.models import User
 from snapshots.models import EntitySnapshot, Observation, Source
-from tests.factories import NOON, SHELL, THING, make_definition, make_login, make_run, make_user, make_version
+from tests.factories import (
+    NOON,
+    SHELL,
+    THING,
+    make_definition,
+    make_login,
+    make_maximum,
+    make_quota_request,
+    make_run,
+    make_user,
+    make_version,
+)
 
 #: Stands in every stored value of the store, and in nothing else.
 SECRET = "sesame-7f3a"
@@ -31,12 +42,13 @@ class Store:
     fragment: RawFragment
     letter: DeadLetter
     extension: ExtensionRevision
+    request: QuotaRequest
 
 
 @pytest.fixture
 def store(db: None) -> Store:
     """One owner, a schema, two observations of one entity that disagree, a fragment and a dead letter; and an
-    extension and a compatibility mode, which change nothing about them."""
+    extension, a compatibility mode, notices and an upgrade request, which change nothing about them."""
     owner = make_user(username="owner-of-it")
     version = make_version(document=make_definition(k="string", colour="string", size="number"))
     make_run(
@@ -61,6 +73,10 @@ def store(db: None) -> Store:
         note="asked for by the owner",
     )
     compatibility_set(entity_type=THING, mode=Mode.BACKWARD_TRANSITIVE, actor=SHELL)
+    # Full for a moment: the notices of it stay.
+    make_maximum(user=owner, max_schemas=1)
+    make_maximum(user=owner, max_schemas=10)
+    request = make_quota_request(user=owner)
     return Store(
         owner=owner,
         version=version,
@@ -71,6 +87,7 @@ def store(db: None) -> Store:
         fragment=RawFragment.objects.get(),
         letter=DeadLetter.objects.get(),
         extension=extended.revision,
+        request=request,
     )
 
 

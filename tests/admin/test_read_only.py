@@ -11,6 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from registry.models import UserQuota
 from schemaevo.kernel.models import AuditEvent, Job, User
 from tests.admin.addresses import READ_ONLY, list_of, name_of, page_of, verb_of
 from tests.admin.conftest import Store
@@ -23,6 +24,9 @@ def test_all_that_services_write_is_read_only() -> None:
         "schema_registry",
         "user_schema_extensions",
         "schema_compatibility",
+        "user_schema_quotas",
+        "quota_requests",
+        "quota_notices",
         "sources",
         "observations",
         "entity_snapshots",
@@ -78,7 +82,7 @@ def test_a_row_that_is_not_there_is_no_error(
 def test_looking_writes_nothing(store: Store, client_of: Callable[[str], Client]) -> None:
     client = client_of("superuser")
     rows = [store.snapshot, store.observation, store.fragment, store.run, store.letter, store.version]
-    rows.append(store.extension)
+    rows += [store.extension, store.request, UserQuota.objects.get(user=store.owner)]
     with CaptureQueriesContext(connection) as queries:
         for url in ["/admin/", *map(list_of, READ_ONLY), *map(page_of, rows)]:
             client.get(url)

@@ -120,7 +120,7 @@ def login_of(transactional_db: None) -> Callable[[str], User]:
     """Somebody who can sign in by password; `superuser` is a role too."""
     # A test that commits ends with empty tables, those of the migration that makes the roles among them.
     import_module("fragments.migrations.0002_make_roles").make_roles(apps, None)
-    for more in ("0003_let_operators_pause", "0005_let_schema_admins_extend"):
+    for more in ("0003_let_operators_pause", "0005_let_schema_admins_extend", "0006_let_roles_see_quotas"):
         import_module(f"fragments.migrations.{more}").grant(apps, None)
 
     def make(role: str) -> User:
