@@ -10,8 +10,7 @@ from django.db import connection
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, Value, When
 from django.db.models.functions import Greatest
 
-from registry.errors import RequestNotFound
-from registry.models import QuotaLimit, QuotaNotice, QuotaRequest, UserQuota
+from registry.models import QuotaLimit, QuotaNotice, UserQuota
 from schemaevo.kernel.canonical import JsonObject
 
 #: From here on results carry a warning, in per cent. The database has the same number (sql/0010).
@@ -192,14 +191,6 @@ def quotas_divergent(*, after_user: int = 0) -> Iterator[Divergence]:
             )
             found = cursor.fetchall()
         yield from (Divergence(*row) for row in found)
-
-
-def request_by_id(*, request_id: int) -> QuotaRequest:
-    """The upgrade request of that number. Raises: RequestNotFound."""
-    found = QuotaRequest.objects.filter(pk=request_id).first()
-    if found is None:
-        raise RequestNotFound(request_id)
-    return found
 
 
 def _users_after(after: int) -> list[int]:
