@@ -172,10 +172,11 @@ def _ended_by(error: BaseException) -> str:
 class _Course:
     """What the batches of a run have shown so far; with one that is rolled back the run ends.
 
-    `source_ids` are those of the users whose source is known to be a row, `are_fragments_new` is a hint.
+    `source_ids` are those of the users whose source is known to be a row, the others are guesses.
     """
 
     source_ids: dict[int, str] = field(default_factory=dict)
+    are_observations_new: bool = True
     are_fragments_new: bool = True
 
 
@@ -247,7 +248,10 @@ def _ingest_batch(
     with_fragments = {o.user_id for o, left in zip(observations, fragments, strict=True) if left}
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type) for user_id in with_fragments])
 
-    recorded = observations_record(observations=observations, schemas=schemas)
+    recorded = observations_record(
+        observations=observations, schemas=schemas, are_new=course.are_observations_new
+    )
+    course.are_observations_new = len(recorded.inserted) == len(owned)
     conflicts = [
         id_conflict(record)
         for (record, _), observation in zip(owned, observations, strict=True)

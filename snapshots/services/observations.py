@@ -96,7 +96,10 @@ _OBSERVATION_COLUMNS = {
 
 
 def observations_record(
-    *, observations: Sequence[NewObservation], schemas: Mapping[int, EffectiveSchema]
+    *,
+    observations: Sequence[NewObservation],
+    schemas: Mapping[int, EffectiveSchema],
+    are_new: bool = False,
 ) -> Recorded:
     """The observations that are new are rows, and merged into their entities' snapshots.
 
@@ -107,6 +110,8 @@ def observations_record(
     The snapshot takes in one more observation by its merge state alone. Where it was reduced by other rules than
     those in force, the entity is reduced anew from its whole history, unless that is longer than
     SCHEMAEVO_INLINE_RECOMPUTE_MAX: then the snapshot is left waiting for a job.
+
+    `are_new` is a guess, that none of them is there: it spares the look, and if it is wrong they are sent twice.
     """
     if not observations:
         return Recorded(frozenset(), frozenset())
@@ -115,7 +120,7 @@ def observations_record(
         # The first of an id, and never a rule about the batch: where a batch ends is an accident.
         unique.setdefault(new.id, new)
     # Only a hint, read without a lock: others may bring the same ones now.
-    stored = observation_contents(unique.keys())
+    stored = {} if are_new else observation_contents(unique.keys())
     inserted = frozenset(_insert([unique[i] for i in sorted(unique.keys() - stored.keys())], schemas))
     stored.update((identity, unique[identity].content_id) for identity in inserted)
     lost = unique.keys() - stored.keys()
