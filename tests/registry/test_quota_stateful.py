@@ -62,7 +62,15 @@ some_maxima = st.tuples(st.none() | st.integers(0, 4), st.none() | st.integers(0
     lambda pair: pair != (None, None)
 )
 
-#: What somebody may do with psql, each about one user.
+#: The last two revisions of every extension of a user take each other's place, in one statement.
+SWAP = (
+    "UPDATE user_schema_extensions AS e SET is_active = NOT e.is_active"
+    "  FROM (SELECT user_id, entity_type, max(revision) AS last FROM user_schema_extensions"
+    "         GROUP BY user_id, entity_type HAVING count(*) > 1) AS n"
+    " WHERE e.user_id = n.user_id AND e.entity_type = n.entity_type AND e.revision IN (n.last, n.last - 1)"
+    "   AND n.user_id = %s"
+)
+#: What else somebody may do with psql, each about one user.
 STATEMENTS = {
     "retire some": (
         "UPDATE schema_registry SET is_active = false, retired_at = now() WHERE user_id = %s AND major %% 2 = 0"
@@ -71,14 +79,6 @@ STATEMENTS = {
     # Of everybody at once: what is refused to one is refused to all.
     "bring back everybody's": "UPDATE schema_registry SET retired_at = NULL WHERE user_id >= %s",
     "delete drafts": "DELETE FROM schema_registry WHERE user_id = %s AND first_activated_at IS NULL",
-    # The last two revisions of every extension take each other's place, in one statement.
-    "swap extensions": (
-        "UPDATE user_schema_extensions AS e SET is_active = NOT e.is_active"
-        "  FROM (SELECT user_id, entity_type, max(revision) AS last FROM user_schema_extensions"
-        "         GROUP BY user_id, entity_type HAVING count(*) > 1) AS n"
-        " WHERE e.user_id = n.user_id AND e.entity_type = n.entity_type AND e.revision IN (n.last, n.last - 1)"
-        "   AND n.user_id = %s"
-    ),
     "set counters": "UPDATE user_schema_quotas SET schema_count = 0, total_fields = 0 WHERE user_id = %s",
     "set maxima": "UPDATE user_schema_quotas SET max_schemas = 99, max_fields = 999 WHERE user_id = %s",
 }
@@ -105,7 +105,8 @@ class Quotas(RuleBasedStateMachine):
         self.global_schema(kind=0, size=2)
         for user in range(USERS):
             self.register(user=user, kind=1, size=2)
-            self.extend(user=user, kind=0, size=3, is_shared=False)
+            for size in (1, 3):
+                self.extend(user=user, kind=0, size=size, is_shared=False)
             self.set_maximum(user=user, given=(3, 6))
 
     # --- schemas ----------------------------------------------------------------------------------------------
@@ -253,6 +254,10 @@ class Quotas(RuleBasedStateMachine):
     @rule(user=users, statement=st.sampled_from(sorted(STATEMENTS)))
     def sql(self, user: int, statement: str) -> None:
         self._execute(STATEMENTS[statement], self.users[user].pk)
+
+    @rule(user=users)
+    def sql_swap_extensions(self, user: int) -> None:
+        self._execute(SWAP, self.users[user].pk)
 
     # --- what always holds ------------------------------------------------------------------------------------
     @invariant()
