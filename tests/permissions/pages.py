@@ -33,7 +33,7 @@ class Page:
     does: str = ""
     args: Callable[[Scene], list[Any]] = lambda scene: []
     given: Callable[[Scene], dict[str, Any]] = lambda scene: {}
-    query: str = ""
+    query: Callable[[Scene], str] = lambda scene: ""
     shown: int = 200
     hidden: int = 403
     done: int = 302
@@ -47,13 +47,13 @@ class Page:
         return self.name.removeprefix("admin:")
 
     def at(self, scene: Scene) -> str:
-        return reverse(self.name, args=self.args(scene)).removesuffix(self.without) + self.query
+        return reverse(self.name, args=self.args(scene)).removesuffix(self.without) + self.query(scene)
 
     def answer(self, role: Role) -> int:
-        """The status of a look at it."""
+        """The status of a look at it. Four eyes bind what is done, and not what is seen."""
         if role in OUTSIDE:
             return 302
-        return self.shown if self.shown == 405 or role in TABLE[self.sees].may else self.hidden
+        return self.shown if self.shown == 405 or role in TABLE[self.sees].holders else self.hidden
 
 
 def verb(name: str, does: str, args: Callable[[Scene], list[Any]] = lambda scene: [], **more: Any) -> Page:
@@ -70,12 +70,24 @@ def login_form(scene: Scene, **changed: str) -> dict[str, str]:
     return {"username": username, "time_zone": "UTC", "is_active": "on", "is_staff": "on", **changed}
 
 
+def note(scene: Scene) -> dict[str, str]:
+    return {"note": "no"}
+
+
+def approval(scene: Scene) -> dict[str, str]:
+    return {"max_schemas": "20", "note": "fine"}
+
+
 PAGES = [
     Page("admin:index", "sign in"),
     Page("admin:search", "sign in"),
     Page("admin:jsi18n", "sign in"),
     Page("admin:app_list", "see", args=lambda s: ["registry"], hidden=404),
-    Page("admin:autocomplete", "see", query="?app_label=fragments&model_name=deadletter&field_name=run"),
+    Page(
+        "admin:autocomplete",
+        "see",
+        query=lambda s: "?app_label=fragments&model_name=deadletter&field_name=run",
+    ),
     # --- people ---
     Page(
         "admin:password_change",
@@ -122,6 +134,40 @@ PAGES = [
     # --- schemas ---
     verb("admin:registry_schemaversion_activate", "activate schemas", lambda s: [s.store.own_draft.pk]),
     verb("admin:registry_schemaversion_deactivate", "activate schemas", lambda s: [s.store.own.pk]),
+    # --- quotas ---
+    verb("admin:registry_quotarequest_approve", "decide requests", lambda s: [s.request.pk], given=approval),
+    verb("admin:registry_quotarequest_reject", "decide requests", lambda s: [s.request.pk], given=note),
+    verb("admin:registry_quotarequest_withdraw", "withdraw", lambda s: [s.request.pk]),
+    Page(
+        "admin:registry_quotarequest_decide",
+        "decide requests",
+        "decide requests",
+        given=lambda s: {"ids": [s.request.pk], "decision": "approve", "note": "all of you"},
+        query=lambda s: f"?ids={s.request.pk}",
+        done=200,
+    ),
+    Page("admin:registry_userquota_find", "see", query=lambda s: f"?owner={s.store.owner}", shown=302),
+    Page(
+        "admin:registry_userquota_ask",
+        "ask for quota",
+        "ask for quota",
+        lambda s: [s.store.other_login.pk],
+        lambda s: {"max_fields": "300", "note": "they grow"},
+    ),
+    Page(
+        "admin:registry_userquota_maxima",
+        "raise maxima",
+        "raise maxima",
+        lambda s: [s.store.owner.pk],
+        lambda s: {"max_schemas": "20", "note": "by hand"},
+    ),
+    Page(
+        "admin:registry_userquota_maxima",
+        "lower maxima",
+        "lower maxima",
+        lambda s: [s.store.owner.pk],
+        lambda s: {"max_schemas": "1", "note": "less"},
+    ),
 ]
 
 #: The models that have pages, and who may see them. By hand only users and roles are written, by the lines above.
@@ -134,9 +180,12 @@ SEEN: dict[str, str] = {
     "kernel.job": "see",
     "kernel.user": "see users",
     "registry.extensionrevision": "see",
+    "registry.quotanotice": "see",
+    "registry.quotarequest": "see",
     "registry.schema": "see",
     "registry.schemacompatibility": "see",
     "registry.schemaversion": "see",
+    "registry.userquota": "see",
     "snapshots.entitysnapshot": "see",
     "snapshots.observation": "see",
     "snapshots.source": "see",

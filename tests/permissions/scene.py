@@ -116,7 +116,7 @@ def make_store(folder: Path) -> Store:
         user=owner,
     )
     # Granted, and nearly used up: the owner has notices.
-    make_maximum(user=owner, max_schemas=4, max_fields=100)
+    make_maximum(user=owner, max_schemas=3, max_fields=100)
     return Store(
         folder=folder,
         owner=owner,
