@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def data_dir() -> Path:
     """The folder of the committed data files."""
     return Path(__file__).parent / "data"
+
+
+#: Of what they test nothing shows lists or the first page.
+WITHOUT_PAGES = {"registry", "snapshots", "fragments", "concurrency", "triggers"}
+
+
+@pytest.fixture(autouse=True)
+def _answered_by_the_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever services, jobs and commands do in a test, the page cache is not asked."""
+    from schemaevo.kernel.pages.cache_backend import PageCache
+
+    before = PageCache.figures().asked
+    yield
+    if request.path.parent.name in WITHOUT_PAGES and "page_cache" not in request.path.name:
+        assert PageCache.figures().asked == before
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from cachalot.cache import cachalot_caches
 from django.conf import settings
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.core.cache import caches
+from django.core.management import call_command
 from django.core.signals import request_started
 from django.db import OperationalError, connection, transaction
 from django.db.models import Avg, Count, DateField, FloatField, Func, Max, Sum, TextField
@@ -256,6 +257,17 @@ def test_what_nobody_announced_is_forgotten_in_time(redis: Redis) -> None:
     assert KEPT_MAX_S <= 60
     redis.delete(*keys)
     assert types() == ["by_sql"]
+
+
+@pytest.mark.parametrize("command", ["migrate", "flush"])
+def test_a_migration_and_so_a_restore_outdates_everything(redis: Redis, command: str) -> None:
+    types()
+    by_sql(INSERT)
+    call_command(command, interactive=False, verbosity=0)
+    assert types() == (["by_sql"] if command == "migrate" else [])
+    by_sql(INSERT if command == "flush" else "SELECT 1")
+    with cached_reads():
+        assert Schema.objects.exists()
 
 
 def test_it_is_kept_no_longer_even_if_it_is_asked_for(redis: Redis) -> None:
