@@ -165,11 +165,6 @@ def schema_standing(*, entity_type: str, user_id: int | None) -> Standing:
     )
 
 
-def effective_composition(*, entity_type: str, user_id: int) -> Composition | None:
-    """How a user's effective schema comes together; None where no schema is in force."""
-    return schema_standing(entity_type=entity_type, user_id=user_id).composition
-
-
 def extension_in_force(*, entity_type: str, user_id: int) -> ExtensionRevision | None:
     """The newest revision of the user's extension, if there is one."""
     return ExtensionRevision.objects.filter(user=user_id, entity_type=entity_type, is_active=True).first()

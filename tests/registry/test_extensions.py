@@ -15,7 +15,7 @@ from registry.domain.extension import Extension, parse_extension
 from registry.domain.problems import InvalidExtension
 from registry.domain.vocabulary import FieldType
 from registry.models import ExtensionRevision, SchemaEpoch
-from registry.selectors import effective_composition, effective_schema, extension_in_force
+from registry.selectors import effective_schema, extension_in_force, schema_standing
 from registry.services.activation import schema_activate, schema_deactivate
 from registry.services.extensions import (
     Extended,
@@ -98,7 +98,7 @@ def test_an_extension_is_in_force_at_once_for_its_user_alone(owner: User) -> Non
     assert schema.number == "1.0.0"
     assert fields_of(owner) == {"name", "size", "colour"}
     assert fields_of(other) == {"name", "size"}
-    composition = effective_composition(entity_type=THING, user_id=owner.pk)
+    composition = schema_standing(entity_type=THING, user_id=owner.pk).composition
     assert composition is not None
     assert composition.origins == {
         "name": Origin.GLOBAL,

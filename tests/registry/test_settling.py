@@ -13,10 +13,10 @@ from registry.domain.composition import Origin
 from registry.domain.definition import Definition
 from registry.models import ExtensionRevision, RevisionCause, SchemaEpoch, SchemaVersion
 from registry.selectors import (
-    effective_composition,
     effective_schema,
     effective_schemas,
     extension_in_force,
+    schema_standing,
     version_in_force,
 )
 from registry.services import settling
@@ -104,7 +104,7 @@ def test_an_own_schema_is_adopted_and_nothing_changes_for_its_user() -> None:
     assert set(revision.absorbed) == {"name"}
     assert revision.absorbed["name"]["description"] == "mine"
     # The conflict is kept, and listed.
-    composition = effective_composition(entity_type=THING, user_id=owner.pk)
+    composition = schema_standing(entity_type=THING, user_id=owner.pk).composition
     assert composition is not None
     assert composition.origins["size"] is Origin.CONFLICT
     assert [event.action for event in events] == [
