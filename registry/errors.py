@@ -47,6 +47,23 @@ class StaleBase(Conflict):
         )
 
 
+class StalePreview(Conflict):
+    """What is in force has changed since a change of it was shown; code `stale_preview`.
+
+    Context: `shown` and `present`, what was in force then and is now, in words.
+    """
+
+    def __init__(self, entity_type: str, shown: str, present: str) -> None:
+        super().__init__(
+            "stale_preview",
+            f"What is in force of {entity_type} has changed since this was shown: it was {shown}, by now it is "
+            f"{present}. Nothing was done; look at what would change now.",
+            entity_type=entity_type,
+            shown=shown,
+            present=present,
+        )
+
+
 class ExtensionInForce(Conflict):
     """The user extends the global schema, so an own schema cannot come into force; code `extension_in_force`."""
 

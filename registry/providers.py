@@ -9,6 +9,7 @@ from typing import TypeAlias
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors_quotas import largest_consumers
 from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.pages.estimates import Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,35 @@ def field_data_provider(provider: FieldDataProvider) -> None:
     """The provider is asked which fields have no data. Called in AppConfig.ready()."""
     if provider not in _field_data:
         _field_data.append(provider)
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaImpact:
+    """What is stored of an entity type, or of one user's part in it, and has to be computed again by other rules.
+
+    `users` is how many have any of it; at least so many, unless `is_every_user`.
+    """
+
+    snapshots: Amount
+    users: int
+    is_every_user: bool
+
+
+#: What a change of the rules of an entity type, for one user (id) or for all (None), makes out of date.
+SchemaImpactProvider: TypeAlias = "Callable[[str, int | None], SchemaImpact]"
+
+_impacts: list[SchemaImpactProvider] = []
+
+
+def schema_impact_provider(provider: SchemaImpactProvider) -> None:
+    """The provider is asked what a change of the rules makes out of date. Called in AppConfig.ready()."""
+    if provider not in _impacts:
+        _impacts.append(provider)
+
+
+def impact_of_schema_change(*, entity_type: str, user_id: int | None) -> list[SchemaImpact]:
+    """What other rules for that type, and user or all of them, make out of date: one answer of each provider."""
+    return [provider(entity_type, user_id) for provider in _impacts]
 
 
 def fields_without_data(*, user_id: int, limit: int = 5) -> list[FieldsWithoutData]:

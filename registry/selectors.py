@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Q
 
-from registry.domain.compatibility import DEFAULT_MODE, Mode
+from registry.domain.compatibility import DEFAULT_MODE, Mode, Predecessor
 from registry.domain.composition import Composition, compose
 from registry.domain.definition import Definition
 from registry.domain.effective import EffectiveSchema
@@ -140,6 +140,16 @@ class Standing:
     extension: ExtensionRevision | None
 
     @property
+    def in_words(self) -> str:
+        """What is in force, such as ``global 1.2.0, extension revision 3``: equal words mean that nothing moved."""
+        parts = [
+            f"global {self.shared.number}" if self.shared else "",
+            f"own {self.own.number}" if self.own else "",
+            f"extension revision {self.extension.revision}" if self.extension else "",
+        ]
+        return ", ".join(filter(None, parts)) or "nothing"
+
+    @property
     def composition(self) -> Composition | None:
         """How the effective schema comes together: the origin of every field, and what does not agree.
 
@@ -151,6 +161,14 @@ class Standing:
             return compose(self.shared.parsed, self.extension.parsed)
         said = Extension.of_own_schema(self.own.parsed) if self.own else EMPTY_EXTENSION
         return compose(self.shared.parsed, said)
+
+    @property
+    def definition(self) -> Definition | None:
+        """The definition that applies; None where the type is undeclared."""
+        if self.shared is None:
+            return self.own.parsed if self.own else None
+        composition = self.composition
+        return composition.definition if composition else None
 
 
 def schema_standing(*, entity_type: str, user_id: int | None) -> Standing:
@@ -174,6 +192,20 @@ def compatibility_mode(*, entity_type: str) -> Mode:
     """How far the versions of an entity type have to agree."""
     row = SchemaCompatibility.objects.filter(entity_type=entity_type).first()
     return DEFAULT_MODE if row is None else Mode(row.mode)
+
+
+def predecessors_of(
+    *, mode: Mode, versions: Iterable[SchemaVersion]
+) -> tuple[Predecessor | None, list[Predecessor]]:
+    """What a mode compares a new version with, of the other versions of its schema: the one in force, and those that
+    ever were, in the order given."""
+    versions = list(versions)
+    active = next((version for version in versions if version.is_active), None)
+    before = [v for v in versions if v.first_activated_at is not None] if mode.is_transitive else []
+    return (
+        None if active is None else Predecessor(active.number, active.parsed),
+        [Predecessor(version.number, version.parsed) for version in before],
+    )
 
 
 def version_by_number(*, entity_type: str, user_id: int | None, number: str) -> SchemaVersion:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from django.db.models import Q
 
@@ -16,19 +17,43 @@ from registry.selectors import version_in_force
 #: Users whose documents, of up to a megabyte each, are held at once.
 CHUNK_USERS = 50
 
+#: Revisions that a choice offers.
+REVISIONS_MAX = 200
+
 #: Revisions are numbered by a column of 32 bits.
 _REVISION_MAX = 2**31 - 1
 
 
+#: What a user has of their own of a type: an extension, or a version that is not adopted yet.
+OwnThing: TypeAlias = ExtensionRevision | SchemaVersion
+
+
 @dataclass(frozen=True, slots=True)
 class UserConflicts:
-    """What does not agree with the global schema of what one user has: in a revision, or in an own version that is
-    not adopted yet."""
+    """What does not agree with the global schema of what one user has."""
 
     user_id: int
-    revision: int | None
-    own_number: str | None
+    thing: OwnThing
     conflicts: tuple[FieldConflict, ...]
+
+    @property
+    def revision(self) -> int | None:
+        """The number of the revision, where it is an extension."""
+        return self.thing.revision if isinstance(self.thing, ExtensionRevision) else None
+
+    @property
+    def own_number(self) -> str | None:
+        """The number of the own version, where it is one."""
+        return self.thing.number if isinstance(self.thing, SchemaVersion) else None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnThings:
+    """What some users have of their own in force, by ascending id; `up_to_user` is the last one who was looked at, or
+    None where nobody is left."""
+
+    things: tuple[OwnThing, ...]
+    up_to_user: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +103,27 @@ def revision_effect(*, revision: ExtensionRevision) -> RevisionEffect | None:
     return RevisionEffect(composition, diff(earlier.definition, composition.definition))
 
 
+def revisions_to_choose(*, revision: ExtensionRevision) -> list[int]:
+    """The numbers of the newest revisions of the same extension, the newest first."""
+    found = ExtensionRevision.objects.filter(user=revision.user_id, entity_type=revision.entity_type)
+    return list(found.order_by("-revision").values_list("revision", flat=True)[:REVISIONS_MAX])
+
+
+def revisions_applied(
+    *, revision: ExtensionRevision, numbers: tuple[int, int]
+) -> tuple[Definition, Definition]:
+    """What two revisions of the same extension, which both exist, make of the global schema in force now, or of
+    none."""
+    shared = version_in_force(entity_type=revision.entity_type, user_id=None)
+    base = shared.parsed if shared else Definition(fields={}, merge_policies={})
+    found = ExtensionRevision.objects.filter(
+        user=revision.user_id, entity_type=revision.entity_type, revision__in=numbers
+    )
+    applied = {row.revision: compose(base, row.parsed).definition for row in found}
+    old, new = (applied[number] for number in numbers)
+    return old, new
+
+
 def conflicts_of_users(*, entity_type: str) -> Iterator[UserConflicts]:
     """Every user of whose extension, or own schema, something does not agree with the global schema, by ascending id.
 
@@ -87,27 +133,33 @@ def conflicts_of_users(*, entity_type: str) -> Iterator[UserConflicts]:
     if shared is None:
         return
     definition = shared.parsed
-    user_ids = users_with_own(entity_type=entity_type, after=0, limit=CHUNK_USERS)
-    while user_ids:
-        yield from _conflicts(entity_type, definition, user_ids)
-        is_full = len(user_ids) == CHUNK_USERS
-        after = user_ids[-1]
-        user_ids = users_with_own(entity_type=entity_type, after=after, limit=CHUNK_USERS) if is_full else []
+    after: int | None = 0
+    while after is not None:
+        found = own_things(entity_type=entity_type, after_user=after, limit=CHUNK_USERS)
+        for thing in found.things:
+            if (one := conflicts_of(thing=thing, shared=definition)).conflicts:
+                yield one
+        after = found.up_to_user
 
 
-def _conflicts(entity_type: str, shared: Definition, user_ids: list[int]) -> Iterator[UserConflicts]:
-    owned = Q(entity_type=entity_type, is_active=True, user__in=user_ids)
-    revisions = {row.user_id: row for row in ExtensionRevision.objects.filter(owned)}
-    versions = {row.user_id: row for row in SchemaVersion.objects.filter(owned)}
-    for user_id in user_ids:
-        revision, own = revisions.get(user_id), versions.get(user_id)
-        if revision is not None:
-            conflicts = compose(shared, revision.parsed).conflicts
-            found = UserConflicts(user_id, revision.revision, None, conflicts)
-        elif own is not None:
-            conflicts = compose(shared, Extension.of_own_schema(own.parsed)).conflicts
-            found = UserConflicts(user_id, None, own.number, conflicts)
-        else:  # both went between the two statements
-            continue
-        if found.conflicts:
-            yield found
+def own_things(*, entity_type: str, limit: int, after_user: int = 0) -> OwnThings:
+    """What the next `limit` users after `after_user` have of their own of this type in force: the extension, else the
+    own version. Four queries."""
+    user_ids = users_with_own(entity_type=entity_type, after=after_user, limit=limit + 1)
+    looked_at = user_ids[:limit]
+    owned = Q(entity_type=entity_type, is_active=True, user__in=looked_at)
+    found: dict[int | None, OwnThing] = {row.user_id: row for row in SchemaVersion.objects.filter(owned)}
+    found.update({row.user_id: row for row in ExtensionRevision.objects.filter(owned)})
+    # Of some both may have gone between the statements.
+    things = tuple(found[user_id] for user_id in looked_at if user_id in found)
+    return OwnThings(things, looked_at[-1] if len(user_ids) > limit else None)
+
+
+def said_by(thing: OwnThing) -> Extension:
+    """What a user says beside the global schema: the extension, or the own schema read as one."""
+    return thing.parsed if isinstance(thing, ExtensionRevision) else Extension.of_own_schema(thing.parsed)
+
+
+def conflicts_of(*, thing: OwnThing, shared: Definition) -> UserConflicts:
+    """What of it does not agree with a global definition."""
+    return UserConflicts(thing.user_id or 0, thing, compose(shared, said_by(thing)).conflicts)

@@ -164,6 +164,17 @@ def largest_consumers(*, user_id: int, limit: int = 5) -> list[Consumer]:
         return [Consumer(entity_type, fields) for entity_type, fields in cursor.fetchall()]
 
 
+def usage_of_type(*, user_id: int, entity_type: str) -> int | None:
+    """How many fields of the user count of that entity type; None where nothing of it counts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT field_count FROM user_schema_usage_v1(ARRAY[%s::bigint]) WHERE entity_type = %s",
+            [user_id, entity_type],
+        )
+        row = cursor.fetchone()
+        return None if row is None else row[0]
+
+
 def usage_counted(*, user_ids: Collection[int]) -> Mapping[int, tuple[int, int]]:
     """For each user the entity types and fields that count, counted now."""
     with connection.cursor() as cursor:

@@ -7,9 +7,11 @@ class SnapshotsConfig(AppConfig):
     verbose_name = _("Snapshots")
 
     def ready(self) -> None:
-        from registry.providers import field_data_provider
+        from registry.providers import field_data_provider, schema_impact_provider
         from snapshots import jobs, receivers  # noqa: F401  the import connects the receivers
         from snapshots.selectors_field_data import snapshot_fields_without_data
+        from snapshots.selectors_impact import snapshots_impact
 
         jobs.register()
         field_data_provider(snapshot_fields_without_data)
+        schema_impact_provider(snapshots_impact)

@@ -89,6 +89,11 @@ class FieldConflict:
         """What is the matter, and what stands."""
         return _WORDS[self.code]
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes it the same conflict with another global schema: what the user says, and what it breaks."""
+        return self.code, self.path, canonical_json(self.own)
+
     def to_json(self) -> JsonObject:
         """The conflict for machines."""
         return {
@@ -167,11 +172,11 @@ def extension_problems(
     """
     composition = compose(shared, extension)
     standing = None if before is None else compose(shared, before)
-    known = {_identity(conflict) for conflict in standing.conflicts} if standing else set()
+    known = {conflict.identity for conflict in standing.conflicts} if standing else set()
     problems = [
         Problem(conflict.path, conflict.code.value, conflict.own, conflict.message)
         for conflict in composition.conflicts
-        if _identity(conflict) not in known
+        if conflict.identity not in known
     ]
     for name in composition.absorbed:
         if before is None or name not in before.additional_fields:
@@ -190,10 +195,6 @@ def require_extensible(extension: Extension, shared: Definition, before: Extensi
     problems = extension_problems(extension, shared, before)
     if problems:
         raise InvalidExtension(problems)
-
-
-def _identity(conflict: FieldConflict) -> tuple[str, str, str]:
-    return conflict.code, conflict.path, canonical_json(conflict.own)
 
 
 def _is_new_policy(shared: Definition, name: str, policy: Policy | None) -> bool:

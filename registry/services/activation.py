@@ -5,9 +5,15 @@ from django.db.models import BooleanField, Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Now
 
 from registry.domain.targets import job_target
-from registry.errors import ExtensionInForce, ReviewNeeded, SchemaNotFound
+from registry.errors import ExtensionInForce, ReviewNeeded, SchemaNotFound, StalePreview
 from registry.models import SchemaVersion
-from registry.selectors import extension_in_force, owned_by, version_by_number, version_in_force
+from registry.selectors import (
+    extension_in_force,
+    owned_by,
+    schema_standing,
+    version_by_number,
+    version_in_force,
+)
 from registry.selectors_extensions import users_with_own
 from registry.services.locking import announce_change, hold_for_change, require_entity_type
 from registry.services.quotas import quota_noticed, quota_refusals
@@ -23,25 +29,30 @@ SETTLE = "settle_extensions"
 
 
 @transaction.atomic
-def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") -> SchemaVersion:
+def schema_activate(
+    *, version_id: int, actor: Actor, without_review: str = "", shown: str | None = None
+) -> SchemaVersion:
     """The version is in force, instead of the one that was, and not retired any more.
 
     When this returns, no process splits a record by the older version: ingest holds the shared lock of what is
     in force while it writes. Activating what is in force changes nothing. A global schema that was ever in force
     changes only after a review, or with a reason in `without_review`. It takes as long with ten thousand extensions as
-    with ten: they are composed when they are read, and settled by a job.
+    with ten: they are composed when they are read, and settled by a job. `shown` is what was in force, in words
+    (`Standing.in_words`), when the actor looked at what this changes; if that has moved, nothing is done.
 
-    Raises: Denied; SchemaNotFound; ReviewNeeded `review_needed`; ExtensionInForce `extension_in_force`;
-    IncompatibleChange `incompatible_change`; QuotaReached `quota_exceeded`; Unstorable for such a reason; LockTimeout.
+    Raises: Denied; SchemaNotFound; StalePreview `stale_preview`; ReviewNeeded `review_needed`; ExtensionInForce
+    `extension_in_force`; IncompatibleChange `incompatible_change`; QuotaReached `quota_exceeded`; Unstorable for such a
+    reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
-    require_storable(without_review)
+    require_storable([without_review, shown])
     version = _version(version_id)
     hold_for_change(version.entity_type, version.user_id)
     version = _version(version_id)
     if version.is_active:
         version.quota_warning = quota_noticed(version.user_id)
         return version
+    _require_as_shown(version.entity_type, version.user_id, shown)
     siblings = SchemaVersion.objects.filter(schema_id=version.schema_id)
     if version.user_id is None:
         if siblings.filter(first_activated_at__isnull=False).exists():
@@ -83,19 +94,26 @@ def schema_activate(*, version_id: int, actor: Actor, without_review: str = "") 
 
 @transaction.atomic
 def schema_deactivate(
-    *, entity_type: str, user_id: int | None, actor: Actor, without_review: str = ""
+    *,
+    entity_type: str,
+    user_id: int | None,
+    actor: Actor,
+    without_review: str = "",
+    shown: str | None = None,
 ) -> SchemaVersion | None:
-    """No version of that type and owner is in force. Gives the one that was, if there was one.
+    """No version of that type and owner is in force. Gives the one that was, if there was one. `shown` is as for
+    `schema_activate`.
 
-    Raises: Denied; ReviewNeeded `review_needed` for a global schema; QuotaReached `quota_exceeded` where a larger
-    version counts instead from now on; Unstorable for such a reason; LockTimeout.
+    Raises: Denied; StalePreview `stale_preview`; ReviewNeeded `review_needed` for a global schema; QuotaReached
+    `quota_exceeded` where a larger version counts instead from now on; Unstorable for such a reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
-    require_storable(without_review)
+    require_storable([without_review, shown])
     hold_for_change(entity_type, user_id)
     version = version_in_force(entity_type=entity_type, user_id=user_id)
     if version is None:
         return None
+    _require_as_shown(entity_type, user_id, shown)
     if user_id is None:
         _require_reason(entity_type, actor, without_review)
     with quota_refusals(user_id):
@@ -114,16 +132,17 @@ def schema_retire(
     number: str | None = None,
     note: str = "",
     without_review: str = "",
+    shown: str | None = None,
 ) -> list[SchemaVersion]:
     """The version of that number, or every version of the schema, is retired: out of force, and out of use until it is
-    activated again. Gives those that were not retired before.
+    activated again. Gives those that were not retired before. `shown` is as for `schema_activate`.
 
-    Raises: Denied; Invalid `invalid_entity_type`; SchemaNotFound; ReviewNeeded `review_needed` for a global version
-    that is in force; QuotaReached `quota_exceeded` where a larger version counts instead from now on; Unstorable for
-    a note or reason; LockTimeout.
+    Raises: Denied; Invalid `invalid_entity_type`; SchemaNotFound; StalePreview `stale_preview`; ReviewNeeded
+    `review_needed` for a global version that is in force; QuotaReached `quota_exceeded` where a larger version counts
+    instead from now on; Unstorable for a note or reason; LockTimeout.
     """
     actor.require("registry.activate_schema")
-    require_storable([note, without_review])
+    require_storable([note, without_review, shown])
     require_entity_type(entity_type)
     hold_for_change(entity_type, user_id)
     if number is None:
@@ -133,6 +152,9 @@ def schema_retire(
     else:
         found = [version_by_number(entity_type=entity_type, user_id=user_id, number=number)]
     retiring = [version for version in found if version.retired_at is None]
+    if not retiring:
+        return []
+    _require_as_shown(entity_type, user_id, shown)
     if user_id is None and any(version.is_active for version in retiring):
         _require_reason(entity_type, actor, without_review)
     was_in_force = any(version.is_active for version in retiring)
@@ -178,6 +200,15 @@ def versions_retire(
 def _both(*reasons: str) -> str:
     """Reasons that say something, as one text."""
     return "; ".join(filter(None, map(str.strip, reasons)))
+
+
+def _require_as_shown(entity_type: str, user_id: int | None, shown: str | None) -> None:
+    """Nobody decides by a preview that is outdated: under the lock it is compared, and nothing can move after."""
+    if shown is None:
+        return
+    present = schema_standing(entity_type=entity_type, user_id=user_id).in_words
+    if present != shown:
+        raise StalePreview(entity_type, shown, present)
 
 
 def _require_reason(entity_type: str, actor: Actor, without_review: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from registry.domain.compatibility import Predecessor, require_compatible
+from registry.domain.compatibility import require_compatible
 from registry.domain.definition import Definition
 from registry.domain.diff import bump, next_version
 from registry.domain.edit_documents import parse_edits
@@ -13,7 +13,7 @@ from registry.domain.edits import edited
 from registry.domain.validation import parse_definition
 from registry.errors import SchemaNotFound, StaleBase
 from registry.models import Schema, SchemaVersion
-from registry.selectors import compatibility_mode, owned_by
+from registry.selectors import compatibility_mode, owned_by, predecessors_of
 from registry.services.locking import hold_for_change, require_entity_type
 from registry.services.quotas import quota_noticed, quota_refusals
 from schemaevo.kernel.actors import Actor
@@ -101,14 +101,7 @@ def require_compatible_version(version: SchemaVersion, siblings: Sequence[Schema
 
 def _require_compatible(entity_type: str, definition: Definition, versions: Sequence[SchemaVersion]) -> None:
     mode = compatibility_mode(entity_type=entity_type)
-    active = next((version for version in versions if version.is_active), None)
-    before = [v for v in versions if v.first_activated_at is not None] if mode.is_transitive else []
-    require_compatible(
-        mode,
-        definition,
-        None if active is None else Predecessor(active.number, active.parsed),
-        [Predecessor(version.number, version.parsed) for version in before],
-    )
+    require_compatible(mode, definition, *predecessors_of(mode=mode, versions=versions))
 
 
 def _authorise(actor: Actor, entity_type: str, note: str) -> None:

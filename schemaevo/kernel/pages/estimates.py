@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, Model
+from django.db.models import Count, Model, QuerySet
 
 #: Up to so many rows are counted; more are estimated.
 COUNTED_MAX = 20_000
@@ -21,13 +21,18 @@ class Amount:
 
 def rows_counted(model: type[Model]) -> Amount:
     """How many rows a table has."""
-    seen = model._base_manager.order_by()[: COUNTED_MAX + 1].count()
-    return Amount(seen) if seen <= COUNTED_MAX else Amount(max(rows_estimated(model), seen), is_exact=False)
+    return found_counted(model._base_manager.all())
 
 
-def rows_estimated(model: type[Model]) -> int:
-    """About how many rows a table has, by the planner, which reads its size now and scans nothing."""
-    plan = model._base_manager.order_by().values("pk").explain(format="json")
+def found_counted(rows: QuerySet[Any]) -> Amount:
+    """How many rows are found; the condition has to have an index."""
+    seen = rows.order_by()[: COUNTED_MAX + 1].count()
+    return Amount(seen) if seen <= COUNTED_MAX else Amount(max(_estimated(rows), seen), is_exact=False)
+
+
+def _estimated(rows: QuerySet[Any]) -> int:
+    """About how many rows are found, by the planner, which reads the table's size now and scans nothing."""
+    plan = rows.order_by().values("pk").explain(format="json")
     return int(json.loads(plan)[0]["Plan"]["Plan Rows"])
 
 
