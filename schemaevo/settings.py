@@ -9,6 +9,7 @@ Two ways to run, chosen by SCHEMAEVO_ENV:
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
@@ -19,6 +20,9 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from schemaevo import embedded
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -294,13 +298,25 @@ LOGGING = {
 
 
 # --- the admin's looks ----------------------------------------------------------------------------------
-def _entry(title: str, icon: str, model: str) -> dict[str, object]:
+# Pages with an entry of their own below the address of a list, whose entry is not marked on them.
+_OWN_ENTRIES = ("/conflicts/", "/effective/")
+
+
+def _entry(title: str, icon: str, model: str, page: str = "changelist") -> dict[str, object]:
     app, name = model.split(".")
+    link = reverse_lazy(f"admin:{app}_{name}_{page}")
+
+    def is_open(request: "HttpRequest") -> bool:
+        if page != "changelist":
+            return request.path == str(link)
+        return request.path.startswith(str(link)) and not request.path.endswith(_OWN_ENTRIES)
+
     return {
         "title": _(title),
         "icon": icon,
-        "link": reverse_lazy(f"admin:{app}_{name}_changelist"),
+        "link": link,
         "permission": lambda request: request.user.has_perm(f"{app}.view_{name}"),
+        "active": is_open,
     }
 
 
@@ -316,6 +332,7 @@ UNFOLD = {
     "STYLES": [
         lambda request: static("schemaevo/admin.css"),
         lambda request: static("schemaevo/quotas.css"),
+        lambda request: static("schemaevo/schemas.css"),
     ],
     "SIDEBAR": {
         "show_search": False,
@@ -333,6 +350,8 @@ UNFOLD = {
                     _entry("Schemas", "schema", "registry.schema"),
                     _entry("Versions", "history", "registry.schemaversion"),
                     _entry("Extensions", "tune", "registry.extensionrevision"),
+                    _entry("Conflicts", "rule_settings", "registry.extensionrevision", "conflicts"),
+                    _entry("Effective schema", "fact_check", "registry.schema", "effective"),
                     _entry("Compatibility", "rule", "registry.schemacompatibility"),
                 ],
             },

@@ -4,10 +4,13 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from registry.admin.comparisons import revision_comparison_urls
+from registry.admin.conflicts import conflicts_urls
 from registry.admin.filters import InForceFilter
 from registry.models import ExtensionRevision, RevisionCause
 from registry.selectors_extensions import revision_effect
@@ -71,6 +74,10 @@ class ExtensionRevisionAdmin(KeysetAdmin):
         ),
     )
     change_form_outer_after_template = "admin/registry/extensionrevision/document.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The pages about extensions that are not a row's own, before the addresses of the rows."""
+        return [*conflicts_urls(self), *revision_comparison_urls(self), *super().get_urls()]
 
     def page_context(self, request: HttpRequest, revision: ExtensionRevision) -> dict[str, Any]:
         said = revision.parsed

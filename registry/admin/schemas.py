@@ -2,24 +2,25 @@
 
 from typing import Any, ClassVar
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import F, Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from registry.admin.comparisons import version_comparison_urls
+from registry.admin.effective import effective_urls
 from registry.admin.filters import InForceFilter, YesOrNoFilter
+from registry.admin.previews import MAY_DECIDE, schema_verb_urls, version_verb_urls
+from registry.admin.sides import size_badge
 from registry.models import Schema, SchemaVersion
 from registry.selectors_pages import schemas_with_state
-from registry.services.activation import schema_activate, schema_deactivate
+from registry.selectors_timeline import Timeline, schema_timeline
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, code, json_block, moment, row_link
 from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
-from schemaevo.kernel.pages.rights import actor_of
-from schemaevo.kernel.pages.verbs import refusals_told
 
 
 class ScopeFilter(PickFilter):
@@ -46,6 +47,14 @@ def scope(row: Schema | SchemaVersion) -> SafeString:
     return badge(_("global"), "busy") if row.user is None else format_html("{}", row.user)
 
 
+def _older_to_compare(timeline: Timeline) -> str:
+    """What the newest version shown is first offered to be compared with: what is in force, else the one before."""
+    older = timeline.entries[1:]
+    active = next((entry for entry in older if entry.version.is_active), None)
+    chosen = active or (older[0] if older else None)
+    return chosen.version.number if chosen else ""
+
+
 @admin.register(Schema)
 class SchemaAdmin(ReadOnlyAdmin):
     """Which entity types are declared, for whom, and by which version."""
@@ -59,12 +68,27 @@ class SchemaAdmin(ReadOnlyAdmin):
     fieldsets: ClassVar[Any] = ((None, {"fields": (("type_name", "shown_scope"), ("in_force", "created"))}),)
     change_form_outer_after_template = "admin/registry/schema/versions.html"
 
+    def get_urls(self) -> list[URLPattern]:
+        """The pages about schemas that are not a row's own, before the addresses of the rows."""
+        return [
+            *effective_urls(self),
+            *version_comparison_urls(self),
+            *schema_verb_urls(self),
+            *super().get_urls(),
+        ]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schema]:
         return schemas_with_state()
 
     def page_context(self, request: HttpRequest, schema: Schema) -> dict[str, Any]:
-        versions = schema.versions.select_related("created_by")
-        return {"versions": versions.order_by("-major", "-minor", "-patch")}
+        timeline = schema_timeline(schema=schema, below=request.GET.get("below", ""))
+        return {
+            "timeline": timeline,
+            "entries": [(entry, size_badge(entry.size)) for entry in timeline.entries],
+            "compare_from": _older_to_compare(timeline),
+            "may_decide": request.user.has_perm(MAY_DECIDE),
+            "may_audit": request.user.has_perm("kernel.view_auditevent"),
+        }
 
     @admin.display(description=_("entity type"))
     def type_name(self, schema: Schema) -> SafeString:
@@ -91,7 +115,7 @@ class SchemaAdmin(ReadOnlyAdmin):
 
 @admin.register(SchemaVersion)
 class SchemaVersionAdmin(ReadOnlyAdmin):
-    """What a version declares, and the form that puts it in force or takes it out."""
+    """What a version declares, and the ways to put it in force, take it out, or retire it."""
 
     list_display = (
         "number",
@@ -125,20 +149,8 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
     change_form_outer_after_template = "admin/registry/schemaversion/definition.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """The two verbs, POST only, before the addresses of the rows."""
-        return [
-            path(
-                "<int:version_id>/activate/",
-                self.admin_site.admin_view(self.activate_view),
-                name="registry_schemaversion_activate",
-            ),
-            path(
-                "<int:version_id>/deactivate/",
-                self.admin_site.admin_view(self.deactivate_view),
-                name="registry_schemaversion_deactivate",
-            ),
-            *super().get_urls(),
-        ]
+        """The decisions about a version, before the addresses of the rows."""
+        return [*version_verb_urls(self), *super().get_urls()]
 
     def page_context(self, request: HttpRequest, version: SchemaVersion) -> dict[str, Any]:
         definition = version.parsed
@@ -151,35 +163,9 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
             ],
             "kind_order": definition.kind_order,
             "definition_json": json_block(version.definition),
-            "may_activate": request.user.has_perm("registry.activate_schema"),
+            "may_decide": request.user.has_perm(MAY_DECIDE),
             "needs_review": version.user_id is None and (version.is_active or was_in_force.exists()),
         }
-
-    def activate_view(self, request: HttpRequest, version_id: int) -> HttpResponse:
-        """The version is in force, or a message says why not."""
-        return self._decide(request, version_id, activate=True)
-
-    def deactivate_view(self, request: HttpRequest, version_id: int) -> HttpResponse:
-        """No version of the schema is in force, or a message says why not."""
-        return self._decide(request, version_id, activate=False)
-
-    def _decide(self, request: HttpRequest, version_id: int, *, activate: bool) -> HttpResponse:
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        actor = actor_of(request)
-        back = HttpResponseRedirect(reverse("admin:registry_schemaversion_change", args=[version_id]))
-        with refusals_told(request):
-            if activate:
-                schema_activate(version_id=version_id, actor=actor)
-                messages.success(request, _now("The version is in force."))
-                return back
-            version = SchemaVersion.objects.filter(pk=version_id, is_active=True).first()
-            if version is None:
-                messages.info(request, _now("The version was not in force any more; nothing has changed."))
-                return back
-            schema_deactivate(entity_type=version.entity_type, user_id=version.user_id, actor=actor)
-            messages.success(request, _now("The version is not in force any more."))
-        return back
 
     @admin.display(description=_("version"))
     def number(self, version: SchemaVersion) -> str:

@@ -20,6 +20,7 @@ from redis import Redis
 from registry.models import ExtensionRevision, Schema, SchemaCompatibility, SchemaVersion
 from schemaevo.kernel.pages.cache_backend import PageCache
 from tests.admin.addresses import list_of, page_of, verb_of
+from tests.admin.confirming import confirm
 from tests.admin.test_pages import read
 from tests.factories import (
     make_compatibility,
@@ -161,7 +162,7 @@ def test_a_change_that_another_process_has_committed_is_listed(
 def test_a_change_by_a_page_is_listed(client: Client, version: SchemaVersion) -> None:
     own = SchemaVersion.objects.get(entity_type="owned")
     assert "in force" in read(client, list_of(SchemaVersion), type="owned")
-    client.post(verb_of(SchemaVersion, "deactivate", own.pk))
+    confirm(client, verb_of(SchemaVersion, "deactivate", own.pk))
     own.refresh_from_db()
     assert not own.is_active
     assert "none" in read(client, list_of(Schema), type="owned")
@@ -203,7 +204,7 @@ def test_a_decision_is_made_by_what_is_there_and_not_by_what_was_listed(
     by_sql("UPDATE schema_registry SET is_active = false WHERE entity_type = 'owned'")
     own = SchemaVersion.objects.get(entity_type="owned")
     before = PageCache.figures()
-    answer = client.post(verb_of(SchemaVersion, "deactivate", own.pk), follow=True)
+    answer = client.post(verb_of(SchemaVersion, "deactivate", own.pk), {"shown": "own 1.0.0"}, follow=True)
     assert "was not in force any more" in answer.content.decode()
     assert PageCache.figures() == before
 
@@ -240,7 +241,7 @@ def test_pages_stand_without_valkey(
     assert [read(client, page).partition("Page cache")[0] for page in pages[:-2]] == before
     assert "Valkey does not answer" in read(client, "/admin/")
     assert client.get(page_of(version)).status_code == 200
-    client.post(verb_of(SchemaVersion, "deactivate", own.pk))
+    confirm(client, verb_of(SchemaVersion, "deactivate", own.pk))
     assert "none" in read(client, list_of(Schema), type="owned")
 
 

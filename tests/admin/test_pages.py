@@ -18,7 +18,6 @@ from django.utils import timezone
 
 from fragments.models import IngestRun, IngestState, RawFragment
 from fragments.services.runs import runs_interrupt_silent
-from registry.models import SchemaVersion
 from registry.services.activation import schema_activate
 from schemaevo.kernel.models import Job, JobState, User
 from schemaevo.kernel.pages import estimates
@@ -279,55 +278,6 @@ def test_logins_and_owners_are_told_apart(store: Store, client_of: Callable[[str
     client = client_of("superuser")
     assert "owner-of-it" in read(client, list_of(User), what="owner")
     assert "owner-of-it" not in read(client, list_of(User), what="login")
-
-
-# --- verbs ----------------------------------------------------------------------------------------------
-def verb(version: SchemaVersion, name: str) -> str:
-    return reverse(f"admin:registry_schemaversion_{name}", args=[version.pk])
-
-
-def test_a_first_version_is_put_in_force_by_a_form(client_of: Callable[[str], Client], db: None) -> None:
-    version = make_version(document=make_definition(a="string"), is_active=False)
-    client = client_of("schema_admin")
-    assert "Put in force" in read(client, page_of(version))
-    assert client.get(verb(version, "activate")).status_code == 405
-    version.refresh_from_db()
-    assert not version.is_active
-    assert "is in force" in client.post(verb(version, "activate"), follow=True).content.decode()
-    version.refresh_from_db()
-    assert version.is_active
-
-
-def test_an_own_schema_is_taken_out_of_force(client_of: Callable[[str], Client], db: None) -> None:
-    version = make_version(document=make_definition(a="string"), user=make_user())
-    client = client_of("schema_admin")
-    for _twice in range(2):
-        assert client.post(verb(version, "deactivate")).status_code == 302
-        version.refresh_from_db()
-        assert not version.is_active
-
-
-def test_a_global_schema_in_use_wants_a_review(store: Store, client_of: Callable[[str], Client]) -> None:
-    second = make_version(document=make_definition(k="string"), is_active=False)
-    client = client_of("superuser")
-    assert "reviewed proposal" in read(client, page_of(second))
-    answer = client.post(verb(second, "activate"), follow=True).content.decode()
-    assert "needs a review" in answer
-    second.refresh_from_db()
-    assert not second.is_active
-    client.post(verb(store.version, "deactivate"))
-    store.version.refresh_from_db()
-    assert store.version.is_active
-
-
-@pytest.mark.parametrize("role", ["viewer", "operator"])
-def test_who_may_not_decide_cannot(client_of: Callable[[str], Client], db: None, role: str) -> None:
-    version = make_version(document=make_definition(a="string"), is_active=False)
-    client = client_of(role)
-    assert "Put in force" not in read(client, page_of(version))
-    assert client.post(verb(version, "activate")).status_code == 403
-    version.refresh_from_db()
-    assert not version.is_active
 
 
 # --- ingest runs ----------------------------------------------------------------------------------------

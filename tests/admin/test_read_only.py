@@ -151,5 +151,7 @@ def test_writes_want_the_token_of_a_form(store: Store) -> None:
         verb_of(User, "add"),
         reverse("admin:registry_schemaversion_activate", args=[store.version.pk]),
         reverse("admin:registry_schemaversion_deactivate", args=[store.version.pk]),
+        reverse("admin:registry_schemaversion_retire", args=[store.version.pk]),
+        reverse("admin:registry_schema_retire", args=[store.version.schema_id]),
     ):
         assert client.post(url, {}).status_code == 403

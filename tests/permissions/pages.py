@@ -11,6 +11,8 @@ from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.urls import reverse
 
+from registry.models import ExtensionRevision, SchemaVersion
+from registry.selectors import schema_standing
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pause import store_pause
 from tests.admin.addresses import OURS
@@ -59,6 +61,20 @@ class Page:
 def verb(name: str, does: str, args: Callable[[Scene], list[Any]] = lambda scene: [], **more: Any) -> Page:
     """An address that is only posted to."""
     return Page(name, does, does, args, shown=405, **more)
+
+
+def decision(
+    name: str, version: Callable[[Scene], SchemaVersion], number: Callable[[SchemaVersion], int]
+) -> Page:
+    """The address of a decision about a version, or about its schema: whoever decides has looked at what it changes."""
+
+    def as_shown(scene: Scene) -> dict[str, Any]:
+        row = version(scene)
+        return {"shown": schema_standing(entity_type=row.entity_type, user_id=row.user_id).in_words}
+
+    return Page(
+        name, "activate schemas", "activate schemas", lambda scene: [number(version(scene))], as_shown
+    )
 
 
 NEW = "battery-staple-7"
@@ -132,8 +148,18 @@ PAGES = [
     verb("admin:kernel_job_resume", "control jobs", lambda s: [s.store.paused_job.pk]),
     verb("admin:kernel_job_retry", "control jobs", lambda s: [s.store.failed_job.pk]),
     # --- schemas ---
-    verb("admin:registry_schemaversion_activate", "activate schemas", lambda s: [s.store.own_draft.pk]),
-    verb("admin:registry_schemaversion_deactivate", "activate schemas", lambda s: [s.store.own.pk]),
+    Page("admin:registry_schema_effective", "see", query=lambda s: "?type=thing"),
+    Page("admin:registry_schema_compare", "see", args=lambda s: [s.store.own.schema_id]),
+    Page("admin:registry_extensionrevision_conflicts", "see"),
+    Page(
+        "admin:registry_extensionrevision_compare",
+        "see",
+        args=lambda s: [ExtensionRevision.objects.all()[0].pk],
+    ),
+    decision("admin:registry_schemaversion_activate", lambda s: s.store.own_draft, lambda row: row.pk),
+    decision("admin:registry_schemaversion_deactivate", lambda s: s.store.own, lambda row: row.pk),
+    decision("admin:registry_schemaversion_retire", lambda s: s.store.own, lambda row: row.pk),
+    decision("admin:registry_schema_retire", lambda s: s.store.own, lambda row: row.schema_id),
     # --- quotas ---
     verb("admin:registry_quotarequest_approve", "decide requests", lambda s: [s.request.pk], given=approval),
     verb("admin:registry_quotarequest_reject", "decide requests", lambda s: [s.request.pk], given=note),
