@@ -37,9 +37,10 @@ class StaleBase(Conflict):
 
     def __init__(self, entity_type: str, given: str | int, present: str | int | None) -> None:
         now = "there is none" if present is None else f"it is {present}"
+        then = given or "none"
         super().__init__(
             "stale_base",
-            f"This change of {entity_type} was made from {given}, but by now {now}. Look at what changed, and make it "
+            f"This change of {entity_type} was made from {then}, but by now {now}. Look at what changed, and make it "
             "again from there.",
             entity_type=entity_type,
             given=given,

@@ -131,6 +131,11 @@ class SchemaVersion(models.Model):
         """The definition as the domain reads it."""
         return Definition.from_json(self.definition)
 
+    @property
+    def field_count(self) -> int:
+        """How many fields it declares."""
+        return len(self.definition["fields"])
+
 
 class SchemaCompatibility(models.Model):
     """How far the versions of an entity type, global or a user's own, must agree with those before them.

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Q
 
-from registry.domain.compatibility import DEFAULT_MODE, Mode, Predecessor
+from registry.domain.compatibility import DEFAULT_MODE, Mode
 from registry.domain.composition import Composition, compose
 from registry.domain.definition import Definition
 from registry.domain.effective import EffectiveSchema
@@ -192,20 +192,6 @@ def compatibility_mode(*, entity_type: str) -> Mode:
     """How far the versions of an entity type have to agree."""
     row = SchemaCompatibility.objects.filter(entity_type=entity_type).first()
     return DEFAULT_MODE if row is None else Mode(row.mode)
-
-
-def predecessors_of(
-    *, mode: Mode, versions: Iterable[SchemaVersion]
-) -> tuple[Predecessor | None, list[Predecessor]]:
-    """What a mode compares a new version with, of the other versions of its schema: the one in force, and those that
-    ever were, in the order given."""
-    versions = list(versions)
-    active = next((version for version in versions if version.is_active), None)
-    before = [v for v in versions if v.first_activated_at is not None] if mode.is_transitive else []
-    return (
-        None if active is None else Predecessor(active.number, active.parsed),
-        [Predecessor(version.number, version.parsed) for version in before],
-    )
 
 
 def version_by_number(*, entity_type: str, user_id: int | None, number: str) -> SchemaVersion:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from registry.domain.compatibility import Mode, Reason, incompatibilities
+from registry.domain.compatibility import Mode, Reason
 from registry.domain.composition import Composition, compose
 from registry.domain.definition import UNDECLARED_REDUCTION_HASH, Definition
 from registry.domain.diff import diff
@@ -17,9 +17,10 @@ from registry.domain.extension import EMPTY_EXTENSION
 from registry.domain.sides import Sides, side_by_side
 from registry.models import Schema, SchemaVersion
 from registry.providers import SchemaImpact, impact_of_schema_change
-from registry.selectors import Standing, compatibility_mode, predecessors_of, schema_standing
+from registry.selectors import Standing, compatibility_mode, schema_standing
 from registry.selectors_extensions import own_things, said_by
 from registry.selectors_quotas import Quota, quota_of, usage_of_type
+from registry.selectors_registration import incompatible_with
 
 #: Users with something of their own whom one preview looks at.
 USERS_LOOKED_AT = 100
@@ -115,7 +116,7 @@ def activation_preview(*, version: SchemaVersion) -> ChangePreview:
     compared = siblings.exclude(pk=version.pk)
     if not mode.is_transitive:
         compared = compared.filter(is_active=True)
-    reasons = incompatibilities(mode, version.parsed, *predecessors_of(mode=mode, versions=compared))
+    reasons = incompatible_with(mode, version.parsed, list(compared))
     if reasons:
         hindrances.append(Hindrance.INCOMPATIBLE)
     return _preview(version.schema, standing, before, version, (), mode, reasons, hindrances)

@@ -181,18 +181,6 @@ def incompatibilities(
     )
 
 
-def require_compatible(
-    mode: Mode,
-    new: Definition,
-    active: Predecessor | None,
-    ever_active: Iterable[Predecessor] = (),
-) -> None:
-    """The definition is compatible as the mode demands. Raises: IncompatibleChange with every reason."""
-    reasons = incompatibilities(mode, new, active, ever_active)
-    if reasons:
-        raise IncompatibleChange(mode, reasons)
-
-
 def _reasons(
     directions: tuple[Direction, ...], new: Definition, predecessor: Predecessor
 ) -> Iterator[Reason]:

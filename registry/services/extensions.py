@@ -10,9 +10,10 @@ from django.db import transaction
 from registry.domain.composition import require_extensible
 from registry.domain.definition import Declaration
 from registry.domain.extension import EMPTY_EXTENSION, Extension, parse_extension
-from registry.errors import NothingToExtend, SchemaNotFound, StaleBase
+from registry.errors import SchemaNotFound, StaleBase
 from registry.models import ExtensionRevision, RevisionCause, SchemaVersion
-from registry.selectors import extension_in_force, version_in_force
+from registry.selectors import extension_in_force
+from registry.selectors_extending import extension_ground
 from registry.services.locking import announce_change, hold_for_change, require_entity_type
 from registry.services.quotas import quota_noticed, quota_refusals
 from schemaevo.kernel.actors import Actor
@@ -164,29 +165,15 @@ def _save(
     require_storable(note)
     require_entity_type(entity_type)
     hold_for_change(entity_type, user_id)
-    shared = version_in_force(entity_type=entity_type, user_id=None)
-    if shared is None:
-        raise NothingToExtend(
-            "no_global_schema",
-            f"There is no global schema {entity_type} to extend; register it as the user's own schema instead.",
-            entity_type=entity_type,
-        )
-    present = extension_in_force(entity_type=entity_type, user_id=user_id)
-    if base is not None and base != (present.revision if present else 0):
-        raise StaleBase(entity_type, base, present.revision if present else None)
-    if present is None and version_in_force(entity_type=entity_type, user_id=user_id) is not None:
-        raise NothingToExtend(
-            "not_adopted",
-            f"This user's own schema {entity_type} is not adopted yet, which a job does; wait for it, or adopt it now: "
-            "settle_extensions.",
-            entity_type=entity_type,
-        )
-    said = present.parsed if present else EMPTY_EXTENSION
+    ground = extension_ground(entity_type=entity_type, user_id=user_id)
+    present, said = ground.present, ground.said
+    if base is not None and base != ground.revision:
+        raise StaleBase(entity_type, base, ground.revision or None)
     wanted = change(said)
     if present is not None and content_hash(wanted.to_json()) == present.content_hash:
         return Extended(present, created=False, warning=quota_noticed(user_id))
     # Each part may be well-formed and the whole not: two names that people would confuse, too many fields, too large.
-    require_extensible(parse_extension(wanted.to_json()), shared.parsed, said)
+    require_extensible(parse_extension(wanted.to_json()), ground.shared.parsed, said)
     revision = revision_write(
         entity_type=entity_type, user_id=user_id, extension=wanted, before=present, actor=actor, note=note
     )

@@ -5,15 +5,21 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from registry.domain.compatibility import require_compatible
+from registry.domain.compatibility import IncompatibleChange
 from registry.domain.definition import Definition
-from registry.domain.diff import bump, next_version
 from registry.domain.edit_documents import parse_edits
 from registry.domain.edits import edited
 from registry.domain.validation import parse_definition
 from registry.errors import SchemaNotFound, StaleBase
 from registry.models import Schema, SchemaVersion
-from registry.selectors import compatibility_mode, owned_by, predecessors_of
+from registry.selectors import compatibility_mode, owned_by
+from registry.selectors_registration import (
+    NO_FIELDS,
+    incompatible_with,
+    registration_among,
+    version_to_edit,
+    versions_of,
+)
 from registry.services.locking import hold_for_change, require_entity_type
 from registry.services.quotas import quota_noticed, quota_refusals
 from schemaevo.kernel.actors import Actor
@@ -45,7 +51,7 @@ def schema_register(
     `document` is the JSON of a definition: ``{"fields": …, "merge_policies": …}``. The number follows from the
     difference to the version in force (else to the newest) and counts on from the highest number. A definition
     equal to one that is registered returns that version. `base` is the number of the version that the author looked
-    at, as for `schema_update`; if it is another by now, nothing is registered.
+    at, as for `schema_update`, and empty where there was none; if it is another by now, nothing is registered.
 
     Raises: Denied; Invalid `invalid_entity_type`; InvalidDefinition `invalid_definition` with every problem;
     StaleBase `stale_base`; IncompatibleChange `incompatible_change` with every reason; QuotaReached `quota_exceeded`;
@@ -54,7 +60,7 @@ def schema_register(
     _authorise(actor, entity_type, note)
     definition = parse_definition(document)
     hold_for_change(entity_type, user_id)
-    versions = _versions(entity_type, user_id)
+    versions = versions_of(entity_type=entity_type, user_id=user_id)
     if base is not None:
         _require_base(entity_type, versions, base)
     return _register(entity_type, user_id, versions, definition, actor, note)
@@ -81,11 +87,11 @@ def schema_update(
     _authorise(actor, entity_type, note)
     parsed = parse_edits(edits)
     hold_for_change(entity_type, user_id)
-    versions = _versions(entity_type, user_id)
+    versions = versions_of(entity_type=entity_type, user_id=user_id)
     if not versions:
         raise SchemaNotFound(entity_type, base, "global" if user_id is None else f"user {user_id}")
     present = _require_base(entity_type, versions, base)
-    definition = edited(present.parsed, parsed)
+    definition = edited(present.parsed if present else NO_FIELDS, parsed)
     return _register(entity_type, user_id, versions, definition, actor, note)
 
 
@@ -94,14 +100,11 @@ def require_compatible_version(version: SchemaVersion, siblings: Sequence[Schema
 
     Raises: IncompatibleChange `incompatible_change` with every reason.
     """
-    _require_compatible(
-        version.entity_type, version.parsed, [sibling for sibling in siblings if sibling.pk != version.pk]
-    )
-
-
-def _require_compatible(entity_type: str, definition: Definition, versions: Sequence[SchemaVersion]) -> None:
-    mode = compatibility_mode(entity_type=entity_type)
-    require_compatible(mode, definition, *predecessors_of(mode=mode, versions=versions))
+    mode = compatibility_mode(entity_type=version.entity_type)
+    others = [sibling for sibling in siblings if sibling.pk != version.pk]
+    reasons = incompatible_with(mode, version.parsed, others)
+    if reasons:
+        raise IncompatibleChange(mode, reasons)
 
 
 def _authorise(actor: Actor, entity_type: str, note: str) -> None:
@@ -110,33 +113,11 @@ def _authorise(actor: Actor, entity_type: str, note: str) -> None:
     require_entity_type(entity_type)
 
 
-def _versions(entity_type: str, user_id: int | None) -> list[SchemaVersion]:
-    """All versions of a schema, the newest last. Under the lock nobody else makes one meanwhile."""
-    found = SchemaVersion.objects.filter(owned_by(user_id), entity_type=entity_type)
-    return list(found.order_by("major", "minor", "patch"))
-
-
-def _present(versions: Sequence[SchemaVersion]) -> SchemaVersion | None:
-    """What the next version is compared with: the version in force, else the newest."""
-    return next((v for v in versions if v.is_active), versions[-1] if versions else None)
-
-
-def _to_edit(versions: Sequence[SchemaVersion]) -> SchemaVersion | None:
-    """What the next edit begins from: the newest draft, so that no edit is lost that waits to come into force; else
-    what the next version is compared with. A draft that was retired waits for nothing."""
-    present = _present(versions)
-    for version in reversed(versions):
-        if version is present:
-            break
-        if version.first_activated_at is None and version.retired_at is None:
-            return version
-    return present
-
-
-def _require_base(entity_type: str, versions: Sequence[SchemaVersion], base: str) -> SchemaVersion:
-    present = _to_edit(versions)
-    if present is None or present.number != base:
-        raise StaleBase(entity_type, base, present.number if present else None)
+def _require_base(entity_type: str, versions: Sequence[SchemaVersion], base: str) -> SchemaVersion | None:
+    present = version_to_edit(versions)
+    number = present.number if present else None
+    if base != (number or ""):
+        raise StaleBase(entity_type, base, number)
     return present
 
 
@@ -148,17 +129,14 @@ def _register(
     actor: Actor,
     note: str,
 ) -> Registered:
+    decided = registration_among(entity_type=entity_type, definition=definition, versions=versions)
+    if decided.same is not None:
+        return Registered(decided.same, created=False, warning=quota_noticed(user_id))
+    if decided.reasons:
+        raise IncompatibleChange(decided.mode, decided.reasons)
     stored = definition.to_json()
     digest = content_hash(stored)
-    for version in versions:
-        if version.definition_hash == digest:
-            return Registered(version, created=False, warning=quota_noticed(user_id))
-    _require_compatible(entity_type, definition, versions)
-    present = _present(versions)
-    highest = (versions[-1].major, versions[-1].minor, versions[-1].patch) if versions else None
-    # Two definitions with different hashes differ at least in their text.
-    change = bump(present.parsed if present else None, definition) or "patch"
-    major, minor, patch = next_version(highest, change)
+    major, minor, patch = decided.version
     schema = Schema.objects.filter(owned_by(user_id), entity_type=entity_type).first()
     if schema is None:
         schema = Schema.objects.create(entity_type=entity_type, user_id=user_id)
@@ -184,7 +162,7 @@ def _register(
             "entity_type": entity_type,
             "owner": user_id,
             "number": version.number,
-            "change": change,
+            "change": decided.size,
             "definition_hash": digest,
         },
         reason=note,
