@@ -333,6 +333,7 @@ UNFOLD = {
         lambda request: static("schemaevo/admin.css"),
         lambda request: static("schemaevo/quotas.css"),
         lambda request: static("schemaevo/schemas.css"),
+        lambda request: static("schemaevo/editor.css"),
     ],
     "SIDEBAR": {
         "show_search": False,

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from registry.admin.comparisons import revision_comparison_urls
 from registry.admin.conflicts import conflicts_urls
+from registry.admin.extension_editor import ExtensionEditor
 from registry.admin.filters import InForceFilter
 from registry.models import ExtensionRevision, RevisionCause
 from registry.selectors_extensions import revision_effect
@@ -73,11 +74,18 @@ class ExtensionRevisionAdmin(KeysetAdmin):
             },
         ),
     )
+    list_before_template = "admin/registry/editor/extend_link.html"
+    change_form_outer_before_template = "admin/registry/editor/extension_link.html"
     change_form_outer_after_template = "admin/registry/extensionrevision/document.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """The pages about extensions that are not a row's own, before the addresses of the rows."""
-        return [*conflicts_urls(self), *revision_comparison_urls(self), *super().get_urls()]
+        """The editor, and the pages about extensions that are not a row's own, before the addresses of the rows."""
+        return [
+            *ExtensionEditor.urls(self),
+            *conflicts_urls(self),
+            *revision_comparison_urls(self),
+            *super().get_urls(),
+        ]
 
     def page_context(self, request: HttpRequest, revision: ExtensionRevision) -> dict[str, Any]:
         said = revision.parsed

@@ -14,6 +14,7 @@ from registry.admin.comparisons import version_comparison_urls
 from registry.admin.effective import effective_urls
 from registry.admin.filters import InForceFilter, YesOrNoFilter
 from registry.admin.previews import MAY_DECIDE, schema_verb_urls, version_verb_urls
+from registry.admin.schema_editor import SchemaEditor
 from registry.admin.sides import size_badge
 from registry.models import Schema, SchemaVersion
 from registry.selectors_pages import schemas_with_state
@@ -66,11 +67,14 @@ class SchemaAdmin(ReadOnlyAdmin):
     sortable_by = ()
     ordering = ("entity_type", F("user_id").asc(nulls_first=True))
     fieldsets: ClassVar[Any] = ((None, {"fields": (("type_name", "shown_scope"), ("in_force", "created"))}),)
+    list_before_template = "admin/registry/editor/new_link.html"
+    change_form_outer_before_template = "admin/registry/editor/version_link.html"
     change_form_outer_after_template = "admin/registry/schema/versions.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """The pages about schemas that are not a row's own, before the addresses of the rows."""
+        """The editor, and the pages about schemas that are not a row's own, before the addresses of the rows."""
         return [
+            *SchemaEditor.urls(self),
             *effective_urls(self),
             *version_comparison_urls(self),
             *schema_verb_urls(self),
