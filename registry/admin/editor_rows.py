@@ -190,7 +190,7 @@ def rows_of_definition(definition: Definition) -> Rows | None:
     """The rows that say what a definition says, or None where text fields cannot hold it."""
     order = definition.kind_order
     rows = Rows(
-        fields=[row_of_declaration(definition.declaration(name)) for name in definition.fields],
+        fields=[row_of_declaration(definition.declaration(name)) for name in sorted(definition.fields)],
         has_own_kinds=order != DEFAULT_KIND_ORDER,
         kind_order="\n".join(order) if order != DEFAULT_KIND_ORDER else "",
     )
@@ -204,9 +204,11 @@ def rows_of_extension(extension: Extension, shared: Definition) -> Rows | None:
     """The rows that say what an extension of a global definition says, or None where text fields cannot hold it."""
     said = {name: override for name, override in extension.field_overrides.items() if override.to_json()}
     rows = Rows(
-        fields=[row_of_declaration(extension.declaration(name)) for name in extension.additional_fields],
+        fields=[
+            row_of_declaration(extension.declaration(name)) for name in sorted(extension.additional_fields)
+        ],
         overrides=[
-            _row_of_override(name, override, type_of(shared, name)) for name, override in said.items()
+            _row_of_override(name, override, type_of(shared, name)) for name, override in sorted(said.items())
         ],
     )
     stored = extension.to_json()
