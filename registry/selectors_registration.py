@@ -63,9 +63,25 @@ class RegistrationPreview:
 
 
 def versions_of(*, entity_type: str, user_id: int | None) -> list[SchemaVersion]:
-    """All versions of a schema, the newest last. Under the lock nobody else makes one meanwhile."""
+    """All versions of a schema, the newest last. Under the lock nobody else makes one meanwhile.
+
+    Read are the definitions that the next version is compared with or begins from; of the others, which may be
+    hundreds of up to a megabyte, each when it is asked for.
+    """
     found = SchemaVersion.objects.filter(owned_by(user_id), entity_type=entity_type)
-    return list(found.order_by("major", "minor", "patch"))
+    versions = list(found.defer("definition").order_by("major", "minor", "patch"))
+    _read_definitions([v for v in (version_present(versions), version_to_edit(versions)) if v is not None])
+    return versions
+
+
+def _read_definitions(versions: Sequence[SchemaVersion]) -> None:
+    """The definitions that are not read yet are read, all by one query."""
+    missing = {version.pk: version for version in versions if "definition" in version.get_deferred_fields()}
+    if missing:
+        for row_id, definition in SchemaVersion.objects.filter(pk__in=missing).values_list(
+            "pk", "definition"
+        ):
+            missing[row_id].definition = definition
 
 
 def version_present(versions: Sequence[SchemaVersion]) -> SchemaVersion | None:
@@ -109,6 +125,7 @@ def incompatible_with(
     """Every reason why the definition may not come after those versions that are or were in force."""
     active = next((version for version in versions if version.is_active), None)
     before = [v for v in versions if v.first_activated_at is not None] if mode.is_transitive else []
+    _read_definitions(before)
     return incompatibilities(
         mode,
         definition,
