@@ -7,7 +7,7 @@ save, check, another view, another row, or a base that somebody else has made me
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
@@ -129,10 +129,14 @@ class Editor(ABC, Generic[Subject]):
             )
         return self._page(request, subject, form, typed)
 
-    def check(self, request: HttpRequest, subject: Subject, form: Form | None = None) -> HttpResponseBase:
+    def check(
+        self, request: HttpRequest, named: Callable[[], Subject], form: Form | None = None
+    ) -> HttpResponseBase:
         """What saving would come to, as JSON. Writes nothing."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
+        self.authorise(request)
+        subject = named()
         try:
             typed = Typed.from_post(request.POST)
         except Unstorable as error:

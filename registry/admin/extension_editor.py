@@ -109,8 +109,7 @@ class ExtensionEditor(Editor[ExtensionSubject]):
 
     def check_view(self, request: HttpRequest) -> HttpResponseBase:
         """What saving the extension would come to."""
-        self.authorise(request)
-        return self.check(request, self._named(request))
+        return self.check(request, lambda: self._named(request))
 
     def remove_view(self, request: HttpRequest) -> HttpResponseBase:
         """The extension is taken back: shown on GET, done on POST."""

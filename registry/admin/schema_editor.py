@@ -92,9 +92,8 @@ class SchemaEditor(Editor[SchemaSubject]):
 
     def new_check_view(self, request: HttpRequest) -> HttpResponseBase:
         """What registering the first version would come to."""
-        self.authorise(request)
         form = NewSchemaForm(request.POST)
-        return self.check(request, _named_by(form), form)
+        return self.check(request, lambda: _named_by(form), form)
 
     def edit_view(self, request: HttpRequest, schema_id: int) -> HttpResponseBase:
         """The next version of a schema is typed."""
@@ -104,8 +103,7 @@ class SchemaEditor(Editor[SchemaSubject]):
 
     def edit_check_view(self, request: HttpRequest, schema_id: int) -> HttpResponseBase:
         """What registering the next version would come to."""
-        self.authorise(request)
-        return self.check(request, _subject(schema_id))
+        return self.check(request, lambda: _subject(schema_id))
 
     # --- what Editor asks -------------------------------------------------------------------------------
     def begun(self, subject: SchemaSubject) -> Typed:

@@ -16,7 +16,7 @@ from registry.selectors import schema_standing
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pause import store_pause
 from tests.admin.addresses import OURS
-from tests.factories import SHELL
+from tests.factories import SHELL, THING
 from tests.permissions.scene import PASSWORD, Scene
 from tests.permissions.table import OUTSIDE, TABLE, Role
 
@@ -93,6 +93,16 @@ def note(scene: Scene) -> dict[str, str]:
 def approval(scene: Scene) -> dict[str, str]:
     return {"max_schemas": "20", "note": "fine"}
 
+
+#: A field that nothing declares yet, as an editor sends it.
+TYPED = {
+    "go": "save",
+    "field-0-name": "a",
+    "field-0-type": "string",
+    "field-1-name": "typed",
+    "field-1-type": "number",
+}
+EXTENDED = f"?type={THING}&owner=owner-of-it"
 
 PAGES = [
     Page("admin:index", "sign in"),
@@ -193,6 +203,53 @@ PAGES = [
         "lower maxima",
         lambda s: [s.store.owner.pk],
         lambda s: {"max_schemas": "1", "note": "less"},
+    ),
+    # --- the editors ---
+    Page(
+        "admin:registry_schema_new",
+        "register schemas",
+        "register schemas",
+        given=lambda s: {**TYPED, "entity_type": "typed_things", "base": ""},
+    ),
+    verb(
+        "admin:registry_schema_new_check", "register schemas", given=lambda s: TYPED, done=200, writes=False
+    ),
+    Page(
+        "admin:registry_schema_edit",
+        "register schemas",
+        "register schemas",
+        lambda s: [s.store.own.schema_id],
+        lambda s: {**TYPED, "base": s.store.own_draft.number},
+    ),
+    verb(
+        "admin:registry_schema_edit_check",
+        "register schemas",
+        lambda s: [s.store.own.schema_id],
+        given=lambda s: TYPED,
+        done=200,
+        writes=False,
+    ),
+    Page(
+        "admin:registry_extensionrevision_edit",
+        "extend schemas",
+        "extend schemas",
+        given=lambda s: {**TYPED, "base": str(s.store.extension.revision)},
+        query=lambda s: EXTENDED,
+    ),
+    verb(
+        "admin:registry_extensionrevision_edit_check",
+        "extend schemas",
+        given=lambda s: TYPED,
+        query=lambda s: EXTENDED,
+        done=200,
+        writes=False,
+    ),
+    Page(
+        "admin:registry_extensionrevision_edit_remove",
+        "extend schemas",
+        "extend schemas",
+        given=lambda s: {"base": str(s.store.extension.revision)},
+        query=lambda s: EXTENDED,
     ),
 ]
 
