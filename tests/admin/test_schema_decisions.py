@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from registry.models import Schema, SchemaVersion
 from registry.services.activation import schema_activate
@@ -183,6 +184,8 @@ def test_the_quota_stands_before_and_after_and_is_warned_of(
     text = read(client, verb(wider, "activate"))
     assert "Quota: fields 1 → 4 of 3" in text
     assert "quota does not allow it" in text
+    asking = reverse("admin:registry_userquota_ask", args=[owner.pk])
+    assert asking in client.get(verb(wider, "activate")).content.decode()
     make_maximum(user=owner, max_fields=5)
     after = text_of(confirm(client, verb(wider, "activate")).content.decode())
     assert "4 of 5 fields (80 %)" in after
