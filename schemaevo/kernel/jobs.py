@@ -26,7 +26,7 @@ from schemaevo.kernel import leases
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, canonical_json
-from schemaevo.kernel.leases import Batch, Lease, LeaseLost, RunInterrupted
+from schemaevo.kernel.leases import Batch, Lease, LeaseLost, RunInterrupted, WorkEnded, count_towards
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, Pause, User
 
 __all__ = [
@@ -36,6 +36,10 @@ __all__ = [
     "LeaseLost",
     "RunInterrupted",
     "SweepResult",
+    "WorkEnded",
+    "count_towards",
+    "job_alive",
+    "job_at_work",
     "job_kind",
     "job_request",
     "periodic_kinds",
@@ -146,6 +150,17 @@ def job_request(
         if job.state == JobState.PENDING:
             ring_after_commit(job_id)
     return job
+
+
+def job_alive(kind: str, target: str) -> Job | None:
+    """The job of that kind and target that has not ended, if there is one."""
+    return Job.objects.filter(kind=kind, target=target, state__in=LIVE_JOB_STATES).first()
+
+
+def job_at_work(kind: str, target: str) -> Job | None:
+    """As `job_alive`, but for a paused one."""
+    job = job_alive(kind, target)
+    return None if job is None or job.state == JobState.PAUSED else job
 
 
 def request_periodic(kind_name: str) -> Job:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import BigIntegerField, Case, Exists, F, QuerySet, Value, When
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
@@ -40,6 +40,10 @@ class LeaseLost(Exception):
 
     A job kind lets it pass; the ledger catches it.
     """
+
+
+class WorkEnded(Exception):
+    """The job that this one shares the work of rests by order, or has ended: nothing of this batch was written."""
 
 
 class RunInterrupted(Exception):
@@ -84,6 +88,9 @@ class Lease:
         self.cursor: Json = job.cursor
         self.done_count: int = job.done_count
         self.has_errors = False
+        #: Where a pass begins that sees what was asked for during the last one. Set by a kind that finds its work in
+        #: the data, it also keeps counting; None begins from nothing.
+        self.again_from: Json = None
         self._token = job.lease_token
         self._seen = job.wanted_seen
         self._should_stop = should_stop
@@ -94,12 +101,14 @@ class Lease:
     def batch(self) -> Iterator[Batch]:
         """Everything written inside, the new cursor and the progress commit together, or not at all.
 
-        The job row is locked last, when the block ends, as the lock order wants it. The lease is renewed.
+        The job row is locked last, when the block ends, as the lock order wants it. The lease is renewed. A worker
+        that sleeps inside for longer than its lease loses the connection too, and with it every lock it held.
         Raises: RunInterrupted before the block, LeaseLost after it.
         """
         self.stop_if_due()
         batch = Batch(cursor=self.cursor)
         with transaction.atomic():
+            _let_go_when_asleep()
             yield batch
             self._write(
                 cursor=batch.cursor,
@@ -121,6 +130,22 @@ class Lease:
     def set_total(self, count: int) -> None:
         """Pages show progress against `count`. Raises: LeaseLost."""
         self._write(total_count=count)
+
+    def begin_pass(self, cursor: Json, *, left: int) -> None:
+        """A new pass begins at `cursor`, one that sees everything asked for until now; counting goes on.
+
+        `left` is how much there is still to do. Raises: LeaseLost.
+        """
+        self._begin(cursor=cursor, total_count=F("done_count") + left)
+
+    def counted(self) -> int:
+        """How much is done, with what other jobs counted towards it."""
+        return Job.objects.values_list("done_count", flat=True).get(pk=self.job_id)
+
+    def left(self) -> int:
+        """How much there is still to do, as far as a total was set; else 0."""
+        job = Job.objects.only("done_count", "total_count").get(pk=self.job_id)
+        return max(0, (job.total_count or 0) - job.done_count)
 
     def mark_errors(self) -> None:
         """The job will end as completed_with_errors: parts of it were passed over.
@@ -170,19 +195,20 @@ class Lease:
 
     def begin_again(self) -> None:
         """A new pass begins, one that sees everything asked for until now. Raises: LeaseLost."""
-        with transaction.atomic():
-            self._write(
-                cursor=None,
-                done_count=0,
-                total_count=None,
-                wanted_seen=F("wanted"),
-                lease_expires_at=lease_end(),
-            )
-            self._seen = Job.objects.values_list("wanted_seen", flat=True).get(pk=self.job_id)
-        self.cursor = None
-        self.done_count = 0
+        if self.again_from is None:
+            self._begin(cursor=None, done_count=0, total_count=None)
+        else:
+            self._begin(cursor=self.again_from)
         self.has_errors = False
         self._has_achieved = True
+
+    def _begin(self, *, cursor: Json, **columns: object) -> None:
+        with transaction.atomic():
+            self._write(cursor=cursor, wanted_seen=F("wanted"), lease_expires_at=lease_end(), **columns)
+            self._seen, self.done_count = Job.objects.values_list("wanted_seen", "done_count").get(
+                pk=self.job_id
+            )
+        self.cursor = cursor
 
     def give_back(self) -> None:
         """The job waits for the next worker, from where this one got to. Raises: LeaseLost.
@@ -246,6 +272,26 @@ class Lease:
 def lease_end() -> Combinable:
     """When a lease taken or renewed by this statement ends, by the database's clock."""
     return Now() + timedelta(seconds=settings.SCHEMAEVO_LEASE_S)
+
+
+def count_towards(job_id: uuid.UUID, count: int) -> None:
+    """`count` more pieces of that job's work are done, by a job that shares it, in the caller's transaction.
+
+    Raises: WorkEnded unless the job is pending or running.
+    """
+    live = Job.objects.filter(pk=job_id, state__in=(JobState.PENDING, JobState.RUNNING))
+    if not live.update(done_count=F("done_count") + count):
+        raise WorkEnded(f"Job {job_id} is not being worked on.")
+
+
+def _let_go_when_asleep() -> None:
+    """The server ends this transaction if nothing is heard of it for as long as a lease lasts.
+
+    A stopped process keeps its connection, and its locks would hold up everybody else for as long as it sleeps.
+    """
+    with connection.cursor() as cursor:
+        timeout = f"{settings.SCHEMAEVO_LEASE_S}s"
+        cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [timeout])
 
 
 def claim(job_id: uuid.UUID, *, should_stop: Callable[[], bool] = nobody_asks_to_stop) -> Lease | None:
