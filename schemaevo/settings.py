@@ -184,6 +184,10 @@ SCHEMAEVO_LOCK_TIMEOUT_S = _number("SCHEMAEVO_LOCK_TIMEOUT_S", 30)
 SCHEMAEVO_VERIFY_INTERVAL_S = _number("SCHEMAEVO_VERIFY_INTERVAL_S", 900)
 SCHEMAEVO_VERIFY_SAMPLE = _number("SCHEMAEVO_VERIFY_SAMPLE", 500)
 SCHEMAEVO_INLINE_RECOMPUTE_MAX = _number("SCHEMAEVO_INLINE_RECOMPUTE_MAX", 10_000)
+# How many workers share one recomputation, as far as there are so many and it is worth it; and how many entities may
+# fail in it before it is given up, since something else is wrong then.
+SCHEMAEVO_RECOMPUTE_WORKERS = _number("SCHEMAEVO_RECOMPUTE_WORKERS", 4)
+SCHEMAEVO_RECOMPUTE_FAILURES_MAX = _number("SCHEMAEVO_RECOMPUTE_FAILURES_MAX", 1000)
 # What each process remembers of the schemas in force; off, every load reads the database.
 SCHEMAEVO_SCHEMA_CACHE_ENABLED = _switch("SCHEMAEVO_SCHEMA_CACHE_ENABLED", True)
 SCHEMAEVO_SCHEMA_CACHE_TTL_S = _number("SCHEMAEVO_SCHEMA_CACHE_TTL_S", 300)

@@ -11,7 +11,9 @@ class SnapshotsConfig(AppConfig):
         from snapshots import jobs, receivers  # noqa: F401  the import connects the receivers
         from snapshots.selectors_field_data import snapshot_fields_without_data
         from snapshots.selectors_impact import snapshots_impact
+        from snapshots.services import failures
 
         jobs.register()
+        failures.register()
         field_data_provider(snapshot_fields_without_data)
         schema_impact_provider(snapshots_impact)

@@ -1,6 +1,6 @@
 """What can go wrong on this floor, as stable codes."""
 
-from schemaevo.kernel.errors import NotFound
+from schemaevo.kernel.errors import Conflict, NotFound
 
 
 class SnapshotNotFound(NotFound):
@@ -13,4 +13,26 @@ class SnapshotNotFound(NotFound):
             entity_type=entity_type,
             entity_key=entity_key,
             owner=owner,
+        )
+
+
+class HistoryTooLong(Conflict):
+    """Reducing the entity would outlast the lease of the job that does it; code `history_too_long`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            "history_too_long",
+            f"The history could not be read within {seconds:g} s; `recompute_snapshots --inline` takes its time.",
+            seconds=str(seconds),
+        )
+
+
+class TooManyFailures(Conflict):
+    """So many entities could not be recomputed that something else is wrong; code `too_many_failures`."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            "too_many_failures",
+            f"{count} entities could not be recomputed: something is wrong that is not theirs.",
+            count=count,
         )

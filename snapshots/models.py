@@ -179,3 +179,48 @@ class EntitySnapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entity_type} {self.entity_key}"
+
+
+class RecomputeFailure(models.Model):
+    """An entity that a recomputation could not do and passed over: it waits on. Gone once one could.
+
+    `code` and `place` say what went wrong and where in the program, never with what value. `reduction_hash` is of the
+    rules that were tried, and `job_id` the run that tried; none for one by command.
+    """
+
+    entity = models.OneToOneField(
+        EntitySnapshot,
+        primary_key=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="+",
+        verbose_name=_("entity"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    reduction_hash = models.CharField(max_length=64, blank=True)
+    job_id = models.UUIDField(_("job"), null=True)
+    code = models.CharField(_("error"), max_length=64)
+    place = models.CharField(_("where"), max_length=200, blank=True)
+    failed_at = models.DateTimeField(_("when"), db_default=Now())
+
+    class Meta:
+        db_table = "recompute_failures"
+        verbose_name = _("failed recomputation")
+        verbose_name_plural = _("failed recomputations")
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["entity_type", "user", "failed_at"], name="recompute_failures_owner_ix"),
+            models.Index(fields=["job_id", "failed_at"], name="recompute_failures_job_ix"),
+            models.Index(fields=["failed_at"], name="recompute_failures_old_ix"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} at {self.entity_id}"

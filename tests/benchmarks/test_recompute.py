@@ -2,7 +2,8 @@
 
 from django.db import connection, transaction
 
-from snapshots.services.recompute import CHUNK_ENTITIES, snapshots_recompute_waiting
+from snapshots.domain.place import Place
+from snapshots.services.recompute import CHUNK_ENTITIES, place_at_the_beginning, snapshots_recompute_waiting
 from tests.benchmarks import floor
 from tests.benchmarks.figures import Printer, alternating, scaled, seconds
 from tests.benchmarks.histories import Histories, vacuum
@@ -47,7 +48,8 @@ def _let_all_wait() -> None:
 
 def _recompute() -> None:
     """What the job does, without its ledger row."""
-    owner: int | None = 0
-    while owner is not None:
+    place: Place | None = place_at_the_beginning(entity_type=ENTITY_TYPE)
+    while place is not None:
         with transaction.atomic():
-            owner = snapshots_recompute_waiting(entity_type=ENTITY_TYPE, after_owner=owner).up_to_owner
+            chunk = snapshots_recompute_waiting(entity_type=ENTITY_TYPE, place=place)
+        place = chunk.place.next_pass() if chunk.is_over else chunk.place

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
+from django.db import OperationalError
 from pytest_django import Settings
 
 from registry.selectors import effective_schemas
@@ -14,7 +15,7 @@ from snapshots.models import EntitySnapshot
 from snapshots.services import recompute
 from snapshots.services.merging import NewSnapshot, snapshots_write
 from snapshots.services.observations import RECOMPUTE
-from snapshots.services.recompute import snapshots_recompute_waiting
+from snapshots.services.recompute import Chunk, place_at_the_beginning, snapshots_recompute_waiting
 from snapshots.services.verify import snapshots_verify
 from tests.factories import THING, make_definition, make_observation, make_recorded, make_user, make_version
 
@@ -41,8 +42,19 @@ def owners() -> list[User]:
 
 @pytest.fixture
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recompute, "CHUNK_OWNERS", 2)
+    monkeypatch.setattr(recompute, "OWNERS_AT_ONCE", 2)
     monkeypatch.setattr(recompute, "CHUNK_ENTITIES", 3)
+
+
+def one_pass() -> Iterator[Chunk]:
+    """The chunks of one pass over all owners."""
+    place = place_at_the_beginning(entity_type=THING).again()
+    while True:
+        chunk = snapshots_recompute_waiting(entity_type=THING, place=place)
+        yield chunk
+        if chunk.is_over:
+            return
+        place = chunk.place
 
 
 def waiting() -> int:
@@ -99,7 +111,7 @@ def test_killed_between_two_chunks_it_goes_on_from_there(
         chunks.append(len(written))
         real(written)
         if len(chunks) == killed_at:
-            raise RuntimeError("killed")
+            raise OperationalError("the server is gone")
 
     monkeypatch.setattr(recompute, "snapshots_write", dies_once)
     run_job(str(job.pk))
@@ -119,15 +131,11 @@ def test_killed_between_two_chunks_it_goes_on_from_there(
 @pytest.mark.usefixtures("_small_chunks")
 def test_the_cursor_passes_no_owner_that_still_waits(owners: list[User]) -> None:
     make_version(document=make_definition(a="number"))
-    after, done = 0, 0
-    while True:
-        chunk = snapshots_recompute_waiting(entity_type=THING, after_owner=after)
+    done = 0
+    for chunk in one_pass():
         done += chunk.recomputed
-        if chunk.up_to_owner is None:
-            break
-        passed = EntitySnapshot.objects.filter(entity_type=THING, user_id__lte=chunk.up_to_owner)
+        passed = EntitySnapshot.objects.filter(entity_type=THING, user_id__lte=chunk.place.after)
         assert snapshots_verify([str(pk) for pk in passed.values_list("pk", flat=True)]).waiting == 0
-        after = chunk.up_to_owner
     assert done == 15
     assert waiting() == 0
 
@@ -142,15 +150,11 @@ def test_a_chunk_reads_no_more_observations_than_it_may_hold(
         ]
     )
     make_version(document=make_definition(a="number"))
-    sizes: list[int] = []
-    after: int | None = 0
-    while after is not None:
-        chunk = snapshots_recompute_waiting(entity_type=THING, after_owner=after)
-        sizes.append(chunk.recomputed)
-        after = chunk.up_to_owner
-    # Two entities of two observations fit; the one of nine has a chunk for itself.
+    monkeypatch.setattr(recompute, "PART_OBSERVATIONS", 1)
+    sizes = [chunk.recomputed for chunk in one_pass()]
+    # Three entities of two observations are enough; the one of nine is, alone.
     assert sum(sizes) == 15
-    assert max(sizes) == 2
+    assert max(sizes) == 3
     assert_all_right()
 
 
