@@ -202,7 +202,7 @@ def _result(lease: Lease, since: str) -> JsonObject:
     if failed:
         lease.mark_errors()
         result["failed"] = failed
-        result["examples"] = failures_told(job_id=lease.job_id, since=since)
+        result["examples"] = [*failures_told(job_id=lease.job_id, since=since)]
     return result
 
 

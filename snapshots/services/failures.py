@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 from django.db import DatabaseError, connection
 
-from schemaevo.kernel.canonical import Json
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.retention import Ledger, ledger_register
 from snapshots.models import RecomputeFailure
@@ -117,7 +117,7 @@ def failures_count(*, job_id: UUID | None, since: str) -> int:
     return RecomputeFailure.objects.filter(job_id=job_id, failed_at__gte=since).count()
 
 
-def failures_told(*, job_id: UUID | None, since: str) -> list[Json]:
+def failures_told(*, job_id: UUID | None, since: str) -> list[JsonObject]:
     """The first of them, as the result of a job or a command names them."""
     rows = RecomputeFailure.objects.filter(job_id=job_id, failed_at__gte=since).order_by("failed_at", "pk")
     return [

@@ -1,7 +1,8 @@
-"""Recomputation on demand: jobs asked for by a person, for one user, one entity type, or everything."""
+"""Recomputation on demand: asked for by a person, for one user, one entity type, or everything."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -9,11 +10,21 @@ from django.db import transaction
 from registry.domain.names import entity_type_problem
 from registry.domain.targets import job_target
 from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import Job
+from schemaevo.kernel.pause import refuse_while_paused
+from snapshots.domain.place import Place
+from snapshots.services.failures import failures_count, failures_told
 from snapshots.services.observations import RECOMPUTE
-from snapshots.services.refresh import snapshots_to_refresh
+from snapshots.services.recompute import place_at_the_beginning, snapshots_recompute_waiting
+from snapshots.services.refresh import (
+    RefreshPlace,
+    refresh_beginning,
+    snapshots_refresh,
+    snapshots_to_refresh,
+)
 from snapshots.services.waiting import entity_types_stored, waiting_counted
 
 MAY_RECOMPUTE = "kernel.control_job"
@@ -38,9 +49,7 @@ def recomputations(
     Raises: Invalid `invalid_entity_type`.
     """
     if entity_type is not None:
-        problem = entity_type_problem(entity_type)
-        if problem is not None:
-            raise Invalid("invalid_entity_type", problem, entity_type=entity_type)
+        _require_type(entity_type)
     types = entity_types_stored(user_id=user_id) if entity_type is None else [entity_type]
     return [
         Recomputation(
@@ -63,11 +72,69 @@ def recomputation_request(
     Asking for what is already owed is one job. Raises: Denied; Invalid `invalid_entity_type`.
     """
     actor.require(MAY_RECOMPUTE)
-    problem = entity_type_problem(entity_type)
-    if problem is not None:
-        raise Invalid("invalid_entity_type", problem, entity_type=entity_type)
+    _require_type(entity_type)
     return job_request(
         kind=REFRESH if is_refresh else RECOMPUTE,
         target=job_target(entity_type, user_id),
         requested_by=actor.user,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a recomputation without a job did: entities recomputed and failed, and some of these with their errors."""
+
+    recomputed: int
+    failed: int
+    examples: list[JsonObject]
+
+
+def recomputation_inline(
+    *,
+    entity_type: str,
+    user_id: int | None,
+    actor: Actor,
+    is_refresh: bool = False,
+    on_progress: Callable[[int], object] = lambda count: None,
+) -> Outcome:
+    """What waits, or, to refresh, everything of that type and user, is recomputed here, chunk by chunk.
+
+    Each chunk is a transaction of its own, so that what is done stays done; jobs may be at the same work. No history
+    is too long. Raises: Denied; Invalid `invalid_entity_type`; Conflict `paused`, also between two chunks; LockTimeout.
+    """
+    actor.require(MAY_RECOMPUTE)
+    _require_type(entity_type)
+    recomputed = 0
+    here: Place | RefreshPlace | None
+    here = (
+        refresh_beginning()
+        if is_refresh
+        else place_at_the_beginning(entity_type=entity_type, only_owner=user_id)
+    )
+    since = here.since
+    while here is not None:
+        refuse_while_paused()
+        with transaction.atomic():
+            count, here = _chunk(entity_type, user_id, here)
+        recomputed += count
+        on_progress(count)
+    return Outcome(
+        recomputed, failures_count(job_id=None, since=since), failures_told(job_id=None, since=since)
+    )
+
+
+def _chunk(
+    entity_type: str, user_id: int | None, here: Place | RefreshPlace
+) -> tuple[int, Place | RefreshPlace | None]:
+    """A chunk from `here` on: how many were recomputed, and where to go on; None at the end."""
+    if isinstance(here, RefreshPlace):
+        refreshed = snapshots_refresh(entity_type=entity_type, place=here, only_owner=user_id)
+        return refreshed.recomputed, refreshed.place
+    chunk = snapshots_recompute_waiting(entity_type=entity_type, place=here, only_owner=user_id)
+    return chunk.recomputed, chunk.place.next_pass() if chunk.is_over else chunk.place
+
+
+def _require_type(entity_type: str) -> None:
+    problem = entity_type_problem(entity_type)
+    if problem is not None:
+        raise Invalid("invalid_entity_type", problem, entity_type=entity_type)
