@@ -1,13 +1,25 @@
 """Recomputing every snapshot from its whole history, against reading the same rows and writing the same rows."""
 
-from django.db import connection, transaction
+from __future__ import annotations
+
+import multiprocessing
+import time
+from statistics import median
+
+from django.db import connection, connections, transaction
 
 from snapshots.domain.place import Place
-from snapshots.services.recompute import CHUNK_ENTITIES, place_at_the_beginning, snapshots_recompute_waiting
+from snapshots.services.recompute import (
+    CHUNK_ENTITIES,
+    place_at_the_beginning,
+    snapshots_recompute_waiting,
+)
+from snapshots.services.waiting import waiting_of
 from tests.benchmarks import floor
+from tests.benchmarks.commands import peak_memory_of
 from tests.benchmarks.figures import Printer, alternating, scaled, seconds
 from tests.benchmarks.histories import Histories, vacuum
-from tests.benchmarks.records import ENTITY_TYPE, register
+from tests.benchmarks.records import ENTITY_TYPE, make_owner, register, schema_of
 
 OBSERVATIONS_EACH = 20
 
@@ -15,9 +27,7 @@ OBSERVATIONS_EACH = 20
 def test_full_recomputation(printer: Printer) -> None:
     register()
     entities = scaled(5_000, at_least=20)
-    owners = 20 if entities >= 1_000 else 2
-    for owner in range(owners):
-        Histories(f"owner-{owner}").make(entities // owners, OBSERVATIONS_EACH)
+    _make_owners(entities)
     observations = entities * OBSERVATIONS_EACH
     snapshots = floor.stored_snapshots()
 
@@ -40,10 +50,115 @@ def test_full_recomputation(printer: Printer) -> None:
     )
 
 
+def test_two_workers(printer: Printer) -> None:
+    """Processes of their own, as workers are; the floor is one such process."""
+    register()
+    entities = scaled(10_000, at_least=40)
+    _make_owners(entities)
+    observations = entities * OBSERVATIONS_EACH
+    two_s, one_s = alternating(lambda: _side_by_side(2), lambda: _side_by_side(1))
+    printer.figure(
+        f"recomputation of {entities:,} entities by two workers, floor: by one",
+        f"{observations / two_s:,.0f}/s",
+        f"{observations / one_s:,.0f}/s",
+        one_s / two_s,
+        ">= 1.4",
+    )
+
+
+def test_peak_memory_of_a_recomputation(printer: Printer) -> None:
+    """A fifth of the million is the history of one entity."""
+    register()
+    small, large = scaled(100_000, at_least=2_000), scaled(1_000_000, at_least=20_000)
+    Histories("small").make(small // OBSERVATIONS_EACH, OBSERVATIONS_EACH)
+    histories = Histories("large")
+    histories.make(1, large // 5)
+    histories.make((large - large // 5) // OBSERVATIONS_EACH, OBSERVATIONS_EACH)
+    _let_all_wait()
+    peaks = [
+        peak_memory_of("recompute_snapshots", "--inline", "--entity-type", ENTITY_TYPE, "--user", user)
+        for user in ("small", "large")
+    ]
+    assert not _count_waiting()
+    printer.figure(
+        f"peak memory of a recomputation over {large:,} observations, floor: over {small:,}",
+        f"{peaks[1] / 1024:.1f} MiB",
+        f"{peaks[0] / 1024:.1f} MiB",
+        peaks[1] / peaks[0],
+        "<= 1.3",
+    )
+
+
+def test_the_last_chunk_of_the_work_list(printer: Printer) -> None:
+    """Of one owner, so that no cursor helps: claims and what makes them wait no more, without the work between."""
+    register()
+    count = scaled(300_000, at_least=4_000)
+    owner = make_owner("owner")
+    wanted = schema_of(owner).reduction_hash
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO entity_snapshots (id, user_id, entity_type, entity_key, "values", provenance, merge_state,
+                                          deleted, observation_count, reduction_hash)
+            SELECT gen_random_uuid(), %s, %s, n::text, '{}', '{}', '{}', false, 0, md5('before')
+              FROM generate_series(1, %s) AS n
+            """,
+            [owner, ENTITY_TYPE, count],
+        )
+    vacuum("entity_snapshots")
+    times: list[float] = []
+    while claimed := _claim(owner, wanted, times):
+        assert len(claimed) <= CHUNK_ENTITIES
+    share = max(5, len(times) // 20)
+    # The very last look finds nothing; it goes through all that is dead, and belongs to it.
+    first, last = median(times[:share]), median(times[-share - 1 : -1])
+    printer.figure(
+        f"work list of {count:,} snapshots: the last twentieth of its chunks, floor: the first",
+        f"{last * 1e3:.2f} ms",
+        f"{first * 1e3:.2f} ms",
+        last / first,
+        "<= 1.3",
+    )
+    printer.figure(
+        "the look that finds nothing any more, floor: the first chunk",
+        f"{times[-1] * 1e3:.2f} ms",
+        f"{times[0] * 1e3:.2f} ms",
+        times[-1] / times[0],
+        "none",
+    )
+
+
+def _claim(owner: int, wanted: str, times: list[float]) -> list[str]:
+    with transaction.atomic():
+        began = time.perf_counter()
+        found = waiting_of(ENTITY_TYPE, owner, wanted, passed_over=[], limit=CHUNK_ENTITIES, claims=True)
+        times.append(time.perf_counter() - began)
+        claimed = [row.entity_id for row in found]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE entity_snapshots SET reduction_hash = %s WHERE id = ANY(%s::uuid[])",
+                [wanted, claimed],
+            )
+    return claimed
+
+
+def _make_owners(entities: int) -> None:
+    owners = 20 if entities >= 1_000 else 2
+    for owner in range(owners):
+        Histories(f"owner-{owner}").make(entities // owners, OBSERVATIONS_EACH)
+
+
 def _let_all_wait() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE entity_snapshots SET reduction_hash = ''")
     vacuum("entity_snapshots")
+
+
+def _count_waiting() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM entity_snapshots WHERE reduction_hash = ''")
+        (count,) = cursor.fetchone()
+    return int(count)
 
 
 def _recompute() -> None:
@@ -53,3 +168,22 @@ def _recompute() -> None:
         with transaction.atomic():
             chunk = snapshots_recompute_waiting(entity_type=ENTITY_TYPE, place=place)
         place = chunk.place.next_pass() if chunk.is_over else chunk.place
+
+
+def _side_by_side(workers: int) -> float:
+    """How long so many processes take together until nothing waits."""
+    _let_all_wait()
+    connections.close_all()
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_recompute) for _ in range(workers)]
+
+    def run() -> None:
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+
+    taken = seconds(run)
+    assert [process.exitcode for process in processes] == [0] * workers
+    assert not _count_waiting()
+    return taken
