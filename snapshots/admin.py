@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from registry.selectors_pages import reduction_hashes_in_force
+from schemaevo.kernel.models import Job
 from schemaevo.kernel.pages.display import (
     NOTHING,
     amount,
@@ -35,10 +36,14 @@ from schemaevo.kernel.pages.filters import (
     user_named,
     uuid_or_none,
 )
+from schemaevo.kernel.pages.job_tables import JobTable, job_table_provider
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import may_see_values
 from snapshots.models import EntitySnapshot, Observation, ObservationOrigin, Source
+from snapshots.selectors_failures import failures_of_job
 from snapshots.selectors_pages import snapshot_told
+from snapshots.services.observations import RECOMPUTE
+from snapshots.services.recomputation import REFRESH
 
 
 def owner_name(row: Any) -> SafeString:
@@ -352,3 +357,32 @@ class EntitySnapshotAdmin(KeysetAdmin):
     @admin.display(description=_("computed"))
     def computed(self, snapshot: EntitySnapshot) -> SafeString:
         return moment(snapshot.computed_at)
+
+
+def failures_table(job: Job) -> JobTable | None:
+    """The entities that a recomputation passed over, on the page of its job."""
+    found = failures_of_job(job_id=job.pk)
+    if not found.listed:
+        return None
+    note = _("Passed over, and waiting on: %(count)d. The next recomputation tries them again.")
+    return JobTable(
+        name="failures",
+        title=_("Could not be recomputed"),
+        note=note % {"count": found.count},
+        headings=(_("entity"), _("entity type"), _("owner"), _("error"), _("where"), _("when")),
+        rows=[
+            (
+                row_link("snapshots_entitysnapshot", told.failure.entity_id, short(told.entity_key)),
+                told.failure.entity_type,
+                short(told.owner),
+                code(told.failure.code),
+                code(told.failure.place) if told.failure.place else NOTHING,
+                moment(told.failure.failed_at),
+            )
+            for told in found.listed
+        ],
+    )
+
+
+for _kind in (RECOMPUTE, REFRESH):
+    job_table_provider(_kind, failures_table)

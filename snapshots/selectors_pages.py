@@ -12,7 +12,8 @@ from registry.domain.times import from_us
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.models import User
 from snapshots.domain.explanation import Contender, FieldExplanation, explain, explain_deletion
-from snapshots.models import EntitySnapshot, Observation, Source
+from snapshots.models import EntitySnapshot, Observation, RecomputeFailure, Source
+from snapshots.selectors_failures import failure_of_entity
 from snapshots.services.merging import histories_of
 
 #: A page reads the whole history of an entity up to this many observations, to tell who lost and why.
@@ -54,7 +55,8 @@ class FieldTold:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTold:
-    """An entity as its page shows it. `deleted_by` is what decided that it is deleted, where it is."""
+    """An entity as its page shows it. `deleted_by` is what decided that it is deleted, where it is; `failure` is why it
+    waits on, where a recomputation tried in vain."""
 
     snapshot: EntitySnapshot
     owner: User | None
@@ -64,6 +66,7 @@ class SnapshotTold:
     fields: tuple[FieldTold, ...]
     missing_required: tuple[str, ...]
     deleted_by: Told | None
+    failure: RecomputeFailure | None
 
 
 def snapshot_told(*, snapshot_id: UUID) -> SnapshotTold:
@@ -97,6 +100,7 @@ def snapshot_told(*, snapshot_id: UUID) -> SnapshotTold:
         if snapshot.deleted
         else tuple(field.name for field in fields if field.is_required and not field.has_value),
         deleted_by=_told(deletion.winners[0], spoke) if deletion else None,
+        failure=failure_of_entity(entity_id=snapshot.pk) if is_waiting else None,
     )
 
 

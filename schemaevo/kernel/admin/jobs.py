@@ -18,6 +18,7 @@ from schemaevo.kernel.job_control import MAY_CONTROL, job_cancel, job_pause, job
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, hidden, json_block, moment
 from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter
+from schemaevo.kernel.pages.job_tables import job_table
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import actor_of, may_see_values
 from schemaevo.kernel.pages.verbs import refusals_told
@@ -91,7 +92,7 @@ class JobAdmin(KeysetAdmin):
         (_("When"), {"fields": (("asked", "not_before_at"), ("started", "finished"), ("rung", "lease"))}),
         (_("What came of it"), {"fields": ("shown_options", "shown_result", "shown_error")}),
     )
-    change_form_outer_after_template = "admin/kernel/job/control.html"
+    change_form_outer_after_template = "admin/kernel/job/below.html"
 
     def get_urls(self) -> list[URLPattern]:
         """The verbs, POST only, before the addresses of the rows."""
@@ -108,12 +109,14 @@ class JobAdmin(KeysetAdmin):
         ]
 
     def page_context(self, request: HttpRequest, job: Job) -> dict[str, Any]:
-        if not request.user.has_perm(MAY_CONTROL):
-            return {}
-        verbs = [
-            (reverse(f"admin:kernel_job_{verb}", args=[job.pk]), VERB_LABELS[verb]) for verb in verbs_for(job)
-        ]
-        return {"verbs": verbs}
+        may_control = request.user.has_perm(MAY_CONTROL)
+        return {
+            "table": job_table(job),
+            "verbs": [
+                (reverse(f"admin:kernel_job_{verb}", args=[job.pk]), VERB_LABELS[verb])
+                for verb in (verbs_for(job) if may_control else ())
+            ],
+        }
 
     def control_view(self, request: HttpRequest, job_id: uuid.UUID, *, verb: str) -> HttpResponse:
         """The job is paused, resumed, cancelled or retried, or a message says why not. POST only."""

@@ -1,0 +1,45 @@
+"""Tables on the pages of jobs: what a kind of work lists beside its result, such as the parts that it passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from django.utils.functional import Promise
+
+from schemaevo.kernel.models import Job
+
+Text: TypeAlias = "str | Promise"
+
+
+@dataclass(frozen=True, slots=True)
+class JobTable:
+    """A table: its title, a sentence about it, headings, and rows of as many cells, which are text or safe HTML.
+
+    `name` is an identifier, alone on its page.
+    """
+
+    name: str
+    title: Text
+    note: Text
+    headings: Sequence[Text]
+    rows: Sequence[Sequence[Text]]
+
+
+#: The table for a job's page; None where there is nothing to list. Holds no stored values: everybody sees it who may
+#: see jobs.
+JobTableProvider: TypeAlias = "Callable[[Job], JobTable | None]"
+
+_providers: dict[str, JobTableProvider] = {}
+
+
+def job_table_provider(kind: str, provider: JobTableProvider) -> None:
+    """Pages of jobs of this kind show the table. Called when the pages of an app are registered."""
+    _providers[kind] = provider
+
+
+def job_table(job: Job) -> JobTable | None:
+    """What the page of this job lists, if anything."""
+    provider = _providers.get(job.kind)
+    return None if provider is None else provider(job)
