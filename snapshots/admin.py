@@ -364,12 +364,12 @@ def failures_table(job: Job) -> JobTable | None:
     found = failures_of_job(job_id=job.pk)
     if not found.listed:
         return None
-    note = _("Passed over, and waiting on: %(count)d. The next recomputation tries them again.")
     return JobTable(
         name="failures",
         title=_("Could not be recomputed"),
-        note=note % {"count": found.count},
-        headings=(_("entity"), _("entity type"), _("owner"), _("error"), _("where"), _("when")),
+        count=found.count,
+        note=_("They were passed over and wait on. The next recomputation tries them again."),
+        headings=(_("Entity"), _("Entity type"), _("Owner"), _("Error"), _("Where"), _("When")),
         rows=[
             (
                 row_link("snapshots_entitysnapshot", told.failure.entity_id, short(told.entity_key)),

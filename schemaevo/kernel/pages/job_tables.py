@@ -15,13 +15,12 @@ Text: TypeAlias = "str | Promise"
 
 @dataclass(frozen=True, slots=True)
 class JobTable:
-    """A table: its title, a sentence about it, headings, and rows of as many cells, which are text or safe HTML.
-
-    `name` is an identifier, alone on its page.
-    """
+    """A table: its title, how many there are in all, headings, rows of as many cells (text or safe HTML), and a sentence
+    about it. `name` is an identifier, alone on its page."""
 
     name: str
     title: Text
+    count: int
     note: Text
     headings: Sequence[Text]
     rows: Sequence[Sequence[Text]]
