@@ -247,9 +247,11 @@ def _merge_into_rows(
             fitting.append(row)
         elif row.reduction_hash and length(row) <= settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX:
             stale.append(row)
-        else:
-            # What waits already stored observations without counting them: how long it is, only the job will know.
+        elif row.reduction_hash:
             waiting.append(row.entity_id)
+        # What waits already is left to the job that was asked for when it began to wait: how long it is, only that will
+        # know, since observations were stored without counting them. To ask again would only keep a run from its end,
+        # for ever where the entity cannot be recomputed.
     if fitting:
         snapshots_write(map(merged, fitting))
     for part in within_memory(stale, length, limit=settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX):
@@ -267,7 +269,7 @@ def _merge_into_rows(
 
 
 def _leave_waiting(entity_ids: list[str], entity_type: str) -> None:
-    """The rows wait for a recomputation, which is asked for: by one predicate all such work is found."""
+    """The rows begin to wait for a recomputation, which is asked for: by one predicate all such work is found."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE entity_snapshots SET reduction_hash = '' WHERE id = ANY(%s::uuid[])", [entity_ids]

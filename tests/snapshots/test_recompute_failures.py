@@ -257,3 +257,26 @@ def test_a_history_that_would_outlast_the_lease_is_passed_over(
     assert job.state == JobState.COMPLETED_WITH_ERRORS
     assert RecomputeFailure.objects.get().code == "history_too_long"
     assert_all_but(str(make_snapshot(user=owner, key="k1").pk))
+
+
+def test_what_comes_in_for_a_poisoned_entity_asks_for_no_run_that_would_fail_again(
+    owner: User, settings: Settings
+) -> None:
+    settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX = 0
+    poisoned = poison(owner, "k2")
+    first = run()
+    for second in (5, 6):
+        make_recorded(
+            observations=[make_observation(user=owner, key="k2", fields={"a": second}, seconds=second)]
+        )
+    # Once, when it began to wait in so many words.
+    second_run = Job.objects.get(kind=RECOMPUTE, state=JobState.PENDING)
+    assert (second_run.pk != first.pk, second_run.wanted) == (True, 1)
+    run(second_run)
+    make_recorded(observations=[make_observation(user=owner, key="k2", fields={"a": 7}, seconds=7)])
+    assert not Job.objects.filter(kind=RECOMPUTE, state=JobState.PENDING).exists()
+    assert_all_but(poisoned)
+    heal()
+    assert run().state == JobState.DONE
+    assert make_snapshot(user=owner, key="k2").values == {"a": 7}
+    assert_all_but()

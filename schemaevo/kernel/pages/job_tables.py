@@ -15,8 +15,9 @@ Text: TypeAlias = "str | Promise"
 
 @dataclass(frozen=True, slots=True)
 class JobTable:
-    """A table: its title, how many there are in all, headings, rows of as many cells (text or safe HTML), and a sentence
-    about it. `name` is an identifier, alone on its page."""
+    """A table: its title, how many there are in all, headings, rows of as many cells (text or safe HTML), and a
+    sentence about it. `name` is an identifier, alone on its page.
+    """
 
     name: str
     title: Text
