@@ -16,9 +16,10 @@ from registry.domain.effective import EffectiveSchema
 from registry.domain.times import to_us
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.locks import LockSpace, hold
-from snapshots.domain.merge import empty_state, merge, project
+from snapshots.domain.merge import merge, project
 from snapshots.domain.place import Pass, Place
 from snapshots.domain.reducer import Reduced, reduce
+from snapshots.domain.state import empty_state
 from snapshots.errors import HistoryTooLong
 from snapshots.services.failures import (
     Failure,
