@@ -27,7 +27,7 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, canonical_json
 from schemaevo.kernel.leases import Batch, Lease, LeaseLost, RunInterrupted, WorkEnded, count_towards
-from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, Pause, User
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, Pause
 
 __all__ = [
     "Batch",
@@ -103,13 +103,14 @@ def job_request(
     kind: str,
     target: str = "",
     options: JsonObject | None = None,
-    requested_by: User | None = None,
+    requested_by: Actor | None = None,
     not_before: datetime | None = None,
 ) -> Job:
     """The work is owed from the caller's commit on. Asking for what is already owed is one job.
 
     A job that lives already keeps its options (they belong to kind and target) and, if it is running, runs
-    once more; if it has not failed yet, it takes the earlier of both times. A paused one stays paused.
+    once more; if it has not failed yet, it takes the earlier of both times. A paused one stays paused. What somebody
+    asks for, and not the system, is in the audit log.
     """
     queue = _kinds[kind].queue
     with transaction.atomic():
@@ -133,7 +134,7 @@ def job_request(
                     "target": target,
                     "queue": queue.value,
                     "options": canonical_json(options or {}),
-                    "requested_by": requested_by.pk if requested_by else None,
+                    "requested_by": requested_by.user.pk if requested_by and requested_by.user else None,
                     "not_before": not_before,
                 },
             )
@@ -141,7 +142,7 @@ def job_request(
         job = Job.objects.get(pk=job_id)
         if requested_by is not None:
             audit_record(
-                actor=Actor.login(requested_by),
+                actor=requested_by,
                 action="job.request",
                 target_type="job",
                 target_id=str(job_id),

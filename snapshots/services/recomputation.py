@@ -10,6 +10,7 @@ from django.db import transaction
 from registry.domain.names import entity_type_problem
 from registry.domain.targets import job_target
 from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.jobs import job_request
@@ -76,7 +77,7 @@ def recomputation_request(
     return job_request(
         kind=REFRESH if is_refresh else RECOMPUTE,
         target=job_target(entity_type, user_id),
-        requested_by=actor.user,
+        requested_by=actor,
     )
 
 
@@ -104,6 +105,13 @@ def recomputation_inline(
     """
     actor.require(MAY_RECOMPUTE)
     _require_type(entity_type)
+    audit_record(
+        actor=actor,
+        action="snapshot.recompute",
+        target_type="recomputation",
+        target_id=job_target(entity_type, user_id),
+        after={"refresh": is_refresh},
+    )
     recomputed = 0
     here: Place | RefreshPlace | None
     here = (

@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from schemaevo.kernel import jobs
+from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.jobs import Lease
 from schemaevo.kernel.models import AuditEvent, Job, JobQueue, JobState, User
 from tests.threads import side_by_side
@@ -156,7 +157,7 @@ def test_a_request_by_a_person_is_audited_and_one_by_the_system_is_not(new_kind)
     person = User.objects.create_user("ann")
 
     jobs.job_request(kind=kind, target="system")
-    job = jobs.job_request(kind=kind, target="person", requested_by=person)
+    job = jobs.job_request(kind=kind, target="person", requested_by=Actor.login(person))
 
     event = AuditEvent.objects.get(action="job.request")
     assert (event.actor_id, event.target_id) == (person.pk, str(job.pk))

@@ -78,6 +78,8 @@ COMMANDS = [
         ),
         audited=False,
     ),
+    Command(lambda s: ("recompute_snapshots", "--entity-type", THING)),
+    Command(lambda s: ("recompute_snapshots", "--refresh", "--inline")),
     Command(lambda s: ("pause",)),
     Command(lambda s: ("resume",), first=lambda s: store_pause(actor=SHELL)),
     Command(lambda s: ("reset_admin", "--username", "root")),

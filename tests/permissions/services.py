@@ -45,6 +45,7 @@ from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_
 from schemaevo.kernel.models import Job, JobState
 from schemaevo.kernel.pause import store_pause, store_resume
 from schemaevo.kernel.retention import ledger_trim, ledgers_registered
+from snapshots.services.recomputation import recomputation_inline, recomputation_request
 from snapshots.services.verify import Divergence, snapshot_repair
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_user
 from tests.permissions.scene import LATE, OWN, Scene
@@ -255,6 +256,18 @@ SERVICES = [
         lambda s: snapshot_repair(
             divergence=Divergence(str(s.store.snapshot.pk), THING, s.store.owner.pk, ("values",)),
             actor=s.actor,
+        ),
+    ),
+    line(
+        "control jobs",
+        recomputation_request,
+        lambda s: recomputation_request(entity_type=THING, user_id=None, actor=s.actor),
+    ),
+    line(
+        "control jobs",
+        recomputation_inline,
+        lambda s: recomputation_inline(
+            entity_type=THING, user_id=s.store.owner.pk, actor=s.actor, is_refresh=True
         ),
     ),
     # --- jobs ---
