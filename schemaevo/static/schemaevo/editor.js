@@ -211,12 +211,12 @@
         node = problem.part ? control(row, problem.part) : null;
       }
       const line = document.createElement("li");
-      const label = node?.closest(".se-part")?.querySelector(".se-part-label")?.textContent;
+      const label = node?.closest(".se-edit-part")?.querySelector(".se-edit-part-label")?.textContent;
       line.textContent = label && problem.part !== "name" ? `${label}: ${problem.message}` : problem.message;
       row.node.querySelector("[data-problems]").append(line);
       if (!node) continue;
       blame(node, line);
-      const holder = node.closest(".se-part");
+      const holder = node.closest(".se-edit-part");
       if (holder) holder.hidden = false;
       const more = node.closest("details");
       // Once: whoever closes it again knows.
