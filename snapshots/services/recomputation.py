@@ -105,6 +105,8 @@ def recomputation_inline(
     """
     actor.require(MAY_RECOMPUTE)
     _require_type(entity_type)
+    # Before it is written down: nothing would be done.
+    refuse_while_paused()
     audit_record(
         actor=actor,
         action="snapshot.recompute",

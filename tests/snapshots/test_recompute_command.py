@@ -253,6 +253,7 @@ def test_while_everything_is_paused_nothing_is_done_here() -> None:
     with pytest.raises(CommandError, match="paused"):
         call_command("recompute_snapshots", "--inline")
     assert verified()[1] == 6
+    assert not AuditEvent.objects.filter(action="snapshot.recompute").exists()
 
 
 @pytest.mark.parametrize("options", [("--entity-type", "No Type"), ("--user", "nobody")])
