@@ -33,7 +33,7 @@ class LimitOutlook:
 
 @dataclass(frozen=True, slots=True)
 class QuotaOutlook:
-    """A user's quota as it is and as it would be."""
+    """A user's quota as it is and as it would be. More or less can be used of it."""
 
     now: Quota
     after: Quota
@@ -53,7 +53,7 @@ class QuotaOutlook:
 
 
 def quota_outlook(*, user_id: int, more_schemas: int, more_fields: int) -> QuotaOutlook:
-    """The user's quota, and what it would be with so many schemas and fields more."""
+    """The user's quota, and what it would be with so many schemas and fields more; a negative number is less."""
     now = quota_of(user_id=user_id)
     after = Quota(
         user_id,

@@ -19,7 +19,8 @@ from registry.models import Schema, SchemaVersion
 from registry.providers import SchemaImpact, impact_of_schema_change
 from registry.selectors import Standing, compatibility_mode, schema_standing
 from registry.selectors_extensions import own_things, said_by
-from registry.selectors_quotas import Quota, quota_of, usage_of_type
+from registry.selectors_outlook import QuotaOutlook, quota_outlook
+from registry.selectors_quotas import usage_of_type
 from registry.selectors_registration import incompatible_with
 
 #: Users with something of their own whom one preview looks at.
@@ -55,24 +56,6 @@ class UsersReached:
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaChange:
-    """What counts against the owner's quota now, and after the change."""
-
-    before: Quota
-    after: Quota
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it would grow past a maximum."""
-        pairs = ((self.before.schemas, self.after.schemas), (self.before.fields, self.after.fields))
-        return any(now.usage > then.usage and now.usage > now.maximum for then, now in pairs)
-
-    @property
-    def is_same(self) -> bool:
-        return self.before == self.after
-
-
-@dataclass(frozen=True, slots=True)
 class ChangePreview:
     """A change of what is in force of one schema, before it is made.
 
@@ -95,7 +78,7 @@ class ChangePreview:
     is_recomputed: bool
     users: UsersReached | None
     composition: Composition | None
-    quota: QuotaChange | None
+    quota: QuotaOutlook | None
     hindrances: tuple[Hindrance, ...]
 
 
@@ -157,8 +140,8 @@ def _preview(
     applied, applying = standing.definition, then.definition
     is_recomputed = _reduction_hash(applied) != _reduction_hash(applying)
     old, new = applied or _NOTHING, applying or _NOTHING
-    quota = None if user_id is None else _quota_change(schema, then, after, retiring)
-    if quota is not None and quota.is_refused:
+    quota = None if user_id is None else _quota_outlook(schema, then, after, retiring)
+    if quota is not None and quota.is_passed:
         hindrances.append(Hindrance.QUOTA)
     impacts = impact_of_schema_change(entity_type=schema.entity_type, user_id=user_id)
     return ChangePreview(
@@ -224,26 +207,21 @@ def _identities(composition: Composition) -> set[tuple[str, str, str]]:
     return {one.identity for one in composition.conflicts}
 
 
-def _quota_change(
+def _quota_outlook(
     schema: Schema, then: Standing, after: SchemaVersion | None, retiring: Collection[SchemaVersion]
-) -> QuotaChange:
+) -> QuotaOutlook:
     """As the database counts (sql/0007): of the own versions the one in force, else the newest that is not retired,
     and what the extension in force adds."""
     user_id = schema.user_id or 0
-    before = quota_of(user_id=user_id)
     present = usage_of_type(user_id=user_id, entity_type=schema.entity_type)
     counted = after or _newest_left(schema, retiring)
     extension = then.extension.parsed if then.extension else EMPTY_EXTENSION
     is_counted = counted is not None or not extension.is_empty
     fields = (len(counted.parsed.fields) if counted else 0) + extension.field_count
-    schemas, total = before.schemas, before.fields
-    return QuotaChange(
-        before,
-        Quota(
-            user_id,
-            replace(schemas, usage=schemas.usage - (present is not None) + is_counted),
-            replace(total, usage=total.usage - (present or 0) + fields),
-        ),
+    return quota_outlook(
+        user_id=user_id,
+        more_schemas=is_counted - (present is not None),
+        more_fields=fields - (present or 0),
     )
 
 

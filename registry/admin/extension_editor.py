@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -17,13 +17,13 @@ from django.http import (
 )
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
+from registry.admin.advice import ADVICE
 from registry.admin.editor_forms import NoteForm, OwnerForm, Shown, Typed
 from registry.admin.editor_reviews import Review, review_of_extension
 from registry.admin.editor_rows import Rows, row_of_declaration, rows_of_extension, type_of
 from registry.admin.editors import Editor, decoded
-from registry.domain.composition import ConflictCode, compose
+from registry.domain.composition import compose
 from registry.domain.diff import diff
 from registry.domain.extension import EMPTY_EXTENSION, Extension, parse_extension
 from registry.domain.rebase import rebased
@@ -39,24 +39,6 @@ from schemaevo.kernel.pages.display import pretty
 from schemaevo.kernel.pages.verbs import form_refused, verb_page
 
 MAY_EXTEND = "registry.extend_schema"
-
-#: What can be done about each conflict.
-ADVICE: Final = {
-    ConflictCode.TYPE_DIFFERS: gettext_lazy(
-        "Give it the global type or take it out, then the global field counts; or give it another name."
-    ),
-    ConflictCode.AMBIGUOUS_NAME: gettext_lazy("Give it another name, or take it out."),
-    ConflictCode.OVERRIDE_OF_UNDECLARED: gettext_lazy(
-        "Take the override out, or add the field as the user's own."
-    ),
-    ConflictCode.OVERRIDE_LOOSENS: gettext_lazy(
-        "Take this part out, or make it tighter than the global one."
-    ),
-    ConflictCode.OVERRIDE_INCOMPARABLE: gettext_lazy("Take this part out."),
-    ConflictCode.OVERRIDE_UNSUITED: gettext_lazy("Take this part out."),
-    ConflictCode.OVERRIDE_EMPTY: gettext_lazy("Leave some value that fits, or take this part out."),
-    ConflictCode.OVERRIDE_NARROWED: gettext_lazy("Take the forbidden values out of the list."),
-}
 
 
 @dataclass(frozen=True, slots=True)

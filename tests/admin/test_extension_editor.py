@@ -132,7 +132,7 @@ def test_conflicts_that_stand_are_listed_with_what_to_do(client: Client, owner: 
     make_version(document=make_definition(**SHARED, mine="array"))
     text = told(client.get(url_of(owner)))  # type: ignore[arg-type]
     assert "the global schema declares it with another type; the user's own stands" in text
-    assert "Give it the global type or take it out" in text
+    assert "take it out of the extension: then the global one counts" in text
     found = asked(client, url_of(owner, "check/"), scripted(MINE, {"name": "new", "type": "date"}), base="1")
     assert [conflict["code"] for conflict in found["conflicts"]] == ["type_differs"]
     assert found["problems"] == []

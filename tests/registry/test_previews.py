@@ -215,7 +215,7 @@ def test_the_quota_after_an_activation_is_the_one_that_was_told() -> None:
     preview = activation_preview(version=wider)
     schema_activate(version_id=wider.pk, actor=SHELL)
     assert preview.quota is not None
-    assert preview.quota.before.fields.usage == 2
+    assert preview.quota.now.fields.usage == 2
     assert preview.quota.after == quota_of(user_id=owner.pk)
 
 
@@ -239,7 +239,7 @@ def test_the_quota_of_a_version_that_comes_back_is_the_one_that_was_told() -> No
     version.refresh_from_db()
     preview = activation_preview(version=version)
     assert preview.quota is not None
-    assert preview.quota.before.schemas.usage == 0
+    assert preview.quota.now.schemas.usage == 0
     schema_activate(version_id=version.pk, actor=SHELL)
     assert preview.quota.after == quota_of(user_id=owner.pk)
 
