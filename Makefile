@@ -4,6 +4,8 @@
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 SHELL := /bin/sh
 ARGS ?=
+# Tests wait for servers and the browser about as long as they work: on two cores four of them at once are quickest.
+WORKERS ?= 4
 VENV := .venv
 RUN := $(VENV)/bin/python
 
@@ -24,7 +26,7 @@ up: ## run everything (servers, web, worker, scheduler) until Ctrl-C; the first 
 	@began=$$(date +%s); $(INSTALL) embedded && exec $(RUN) -u manage.py up --since $$began $(ARGS)
 
 test: ## everything that must never break, on servers of its own
-	@$(INSTALL) embedded test && exec $(RUN) -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(INSTALL) embedded test && exec $(RUN) -m pytest -n $(WORKERS) $(ARGS)
 
 test-long: ## crash, race, million-row and tour tests; SCHEMAEVO_TEST_SCALE scales their rounds
 	@$(INSTALL) embedded test && exec $(RUN) -m pytest -m long $(ARGS)

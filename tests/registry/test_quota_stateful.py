@@ -348,7 +348,7 @@ def test_whatever_happens_quotas_hold_what_the_model_says() -> None:
     run_state_machine_as_test(
         Quotas,
         settings=settings(
-            max_examples=rounds(10),
+            max_examples=rounds(7),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
