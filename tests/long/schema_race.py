@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import itertools
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -28,6 +30,8 @@ LOGIN = "schema-admin"
 #: So small that many batches are committed between two changes.
 BATCH_SIZE = 8
 ENTITIES = 20
+#: What was in force when a page was made, as its form carries it.
+SHOWN = re.compile(r'<input type="hidden" name="shown" value="([^"]*)"')
 
 
 class Part:
@@ -154,6 +158,7 @@ class Web(Part):
         options = ("--workers", "1", "--access-logfile", os.devnull)
         super().__init__(store, name, [*programs.web(f"127.0.0.1:{self.port}"), *options])
         self._cookies: SimpleCookie = SimpleCookie()
+        self._page = ""
 
     def sign_in(self, password: str) -> None:
         """Whoever uses it may activate from now on."""
@@ -164,9 +169,12 @@ class Web(Part):
         assert "sessionid" in self._cookies
 
     def activate(self, version_id: int) -> None:
-        """The button of the version's page was pressed, and the answer is there."""
+        """The page that tells what it changes was looked at, its button pressed, and the answer is there."""
         address = f"/admin/registry/schemaversion/{version_id}/activate/"
-        assert self._ask("POST", address, {}) == http.HTTPStatus.FOUND
+        assert self._ask("GET", address) == http.HTTPStatus.OK
+        shown = SHOWN.search(self._page)
+        assert shown, f"{address} has no form to confirm"
+        assert self._ask("POST", address, {"shown": html.unescape(shown[1])}) == http.HTTPStatus.FOUND
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self._said.read_text()
@@ -186,7 +194,7 @@ class Web(Part):
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            response.read()
+            self._page = response.read().decode()
             for name, value in response.getheaders():
                 if name.lower() == "set-cookie":
                     self._cookies.load(value)
