@@ -29,6 +29,7 @@ from registry.domain.extension import EMPTY_EXTENSION, Extension, parse_extensio
 from registry.domain.rebase import rebased
 from registry.errors import NothingToExtend
 from registry.models import ExtensionRevision
+from registry.quota_displays import quota_warned
 from registry.selectors_extending import Ground, extension_ground, extension_preview
 from registry.services.extensions import Extended, extension_remove, extension_save
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
@@ -269,8 +270,7 @@ def _url(verb: str, subject: ExtensionSubject) -> str:
 def _done(request: HttpRequest, extended: Extended, said: str) -> HttpResponse:
     tell = messages.success if extended.created else messages.info
     tell(request, said)
-    if extended.warning:
-        messages.warning(request, extended.warning)
+    quota_warned(request, extended.warning, user_id=extended.revision.user_id)
     return HttpResponseRedirect(
         reverse("admin:registry_extensionrevision_change", args=[extended.revision.pk])
     )

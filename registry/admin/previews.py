@@ -21,6 +21,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from registry.admin.sides import sides_context
 from registry.models import Schema, SchemaVersion
+from registry.quota_displays import quota_warned
 from registry.selectors_previews import ChangePreview, activation_preview, withdrawal_preview
 from registry.services.activation import schema_activate, schema_deactivate, schema_retire
 from schemaevo.kernel.actors import Actor
@@ -124,8 +125,7 @@ def _decided(model_admin: StoreAdmin, request: HttpRequest, row: Any, verb: Verb
 def _activate(request: HttpRequest, row: SchemaVersion, actor: Actor, said: dict[str, str]) -> None:
     version = schema_activate(version_id=row.pk, actor=actor, shown=said["shown"])
     messages.success(request, _now("The version is in force."))
-    if version.quota_warning:
-        messages.warning(request, version.quota_warning)
+    quota_warned(request, version.quota_warning, user_id=version.user_id)
 
 
 def _deactivate(request: HttpRequest, row: SchemaVersion, actor: Actor, said: dict[str, str]) -> None:

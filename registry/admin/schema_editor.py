@@ -20,6 +20,7 @@ from registry.domain.rebase import rebased
 from registry.domain.validation import parse_definition
 from registry.domain.vocabulary import FieldType
 from registry.models import Schema, SchemaVersion
+from registry.quota_displays import quota_warned
 from registry.selectors import version_in_force
 from registry.selectors_registration import (
     NO_FIELDS,
@@ -152,8 +153,7 @@ class SchemaEditor(Editor[SchemaSubject]):
             messages.info(
                 request, _("Version %(number)s says the same; nothing was registered.") % {"number": number}
             )
-        if registered.warning:
-            messages.warning(request, registered.warning)
+        quota_warned(request, registered.warning, user_id=registered.version.user_id)
         return HttpResponseRedirect(
             reverse("admin:registry_schemaversion_change", args=[registered.version.pk])
         )
