@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from registry.domain.names import entity_type_problem
 from registry.domain.targets import job_target
+from registry.services.locking import require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject
-from schemaevo.kernel.errors import Invalid
+from schemaevo.kernel.job_control import MAY_CONTROL
 from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import Job
 from schemaevo.kernel.pause import refuse_while_paused
@@ -28,7 +28,6 @@ from snapshots.services.refresh import (
 )
 from snapshots.services.waiting import entity_types_stored, waiting_counted
 
-MAY_RECOMPUTE = "kernel.control_job"
 #: The job kind that reduces everything of its target anew, whether it waits or not.
 REFRESH = "refresh_snapshots"
 
@@ -50,7 +49,7 @@ def recomputations(
     Raises: Invalid `invalid_entity_type`.
     """
     if entity_type is not None:
-        _require_type(entity_type)
+        require_entity_type(entity_type)
     types = entity_types_stored(user_id=user_id) if entity_type is None else [entity_type]
     return [
         Recomputation(
@@ -72,8 +71,8 @@ def recomputation_request(
 
     Asking for what is already owed is one job. Raises: Denied; Invalid `invalid_entity_type`.
     """
-    actor.require(MAY_RECOMPUTE)
-    _require_type(entity_type)
+    actor.require(MAY_CONTROL)
+    require_entity_type(entity_type)
     return job_request(
         kind=REFRESH if is_refresh else RECOMPUTE,
         target=job_target(entity_type, user_id),
@@ -103,8 +102,8 @@ def recomputation_inline(
     Each chunk is a transaction of its own, so that what is done stays done; jobs may be at the same work. No history
     is too long. Raises: Denied; Invalid `invalid_entity_type`; Conflict `paused`, also between two chunks; LockTimeout.
     """
-    actor.require(MAY_RECOMPUTE)
-    _require_type(entity_type)
+    actor.require(MAY_CONTROL)
+    require_entity_type(entity_type)
     # Before it is written down: nothing would be done.
     refuse_while_paused()
     audit_record(
@@ -142,9 +141,3 @@ def _chunk(
         return refreshed.recomputed, refreshed.place
     chunk = snapshots_recompute_waiting(entity_type=entity_type, place=here, only_owner=user_id)
     return chunk.recomputed, chunk.place.next_pass() if chunk.is_over else chunk.place
-
-
-def _require_type(entity_type: str) -> None:
-    problem = entity_type_problem(entity_type)
-    if problem is not None:
-        raise Invalid("invalid_entity_type", problem, entity_type=entity_type)
