@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from registry.domain.compatibility import DEFAULT_MODE, Mode
 from registry.domain.composition import Composition, compose
-from registry.domain.definition import Definition
+from registry.domain.definition import NO_FIELDS, Definition
 from registry.domain.effective import EffectiveSchema
 from registry.domain.extension import EMPTY_EXTENSION, Extension
 from registry.domain.names import entity_type_problem
@@ -21,8 +21,6 @@ UserId = TypeVar("UserId", bound="int | None")
 
 #: An entity type, and a user or None for what is global.
 Owner = tuple[str, int | None]
-
-_NOTHING = Definition(fields={}, merge_policies={})
 
 
 def owned_by(user_id: int | None) -> Q:
@@ -156,7 +154,7 @@ class Standing:
         None where no schema is in force. Without a global schema every field of the user's own is an extension's.
         """
         if self.shared is None:
-            return compose(_NOTHING, Extension.of_own_schema(self.own.parsed)) if self.own else None
+            return compose(NO_FIELDS, Extension.of_own_schema(self.own.parsed)) if self.own else None
         if self.extension is not None:
             return compose(self.shared.parsed, self.extension.parsed)
         said = Extension.of_own_schema(self.own.parsed) if self.own else EMPTY_EXTENSION

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from django.db.models import Q
 
 from registry.domain.composition import Composition, FieldConflict, compose
-from registry.domain.definition import Definition
+from registry.domain.definition import NO_FIELDS, Definition
 from registry.domain.diff import Difference, diff
 from registry.domain.extension import EMPTY_EXTENSION, Extension
 from registry.errors import SchemaNotFound
@@ -115,7 +115,7 @@ def revisions_applied(
     """What two revisions of the same extension, which both exist, make of the global schema in force now, or of
     none."""
     shared = version_in_force(entity_type=revision.entity_type, user_id=None)
-    base = shared.parsed if shared else Definition(fields={}, merge_policies={})
+    base = shared.parsed if shared else NO_FIELDS
     found = ExtensionRevision.objects.filter(
         user=revision.user_id, entity_type=revision.entity_type, revision__in=numbers
     )

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from registry.domain.compatibility import Mode, Reason
 from registry.domain.composition import Composition, compose
-from registry.domain.definition import UNDECLARED_REDUCTION_HASH, Definition
+from registry.domain.definition import NO_FIELDS, UNDECLARED_REDUCTION_HASH, Definition
 from registry.domain.diff import diff
 from registry.domain.extension import EMPTY_EXTENSION
 from registry.domain.sides import Sides, side_by_side
@@ -25,8 +25,6 @@ from registry.selectors_registration import incompatible_with
 
 #: Users with something of their own whom one preview looks at.
 USERS_LOOKED_AT = 100
-
-_NOTHING = Definition(fields={}, merge_policies={})
 
 
 class Hindrance(StrEnum):
@@ -139,7 +137,7 @@ def _preview(
     then = replace(standing, shared=after) if user_id is None else replace(standing, own=after)
     applied, applying = standing.definition, then.definition
     is_recomputed = _reduction_hash(applied) != _reduction_hash(applying)
-    old, new = applied or _NOTHING, applying or _NOTHING
+    old, new = applied or NO_FIELDS, applying or NO_FIELDS
     quota = None if user_id is None else _quota_outlook(schema, then, after, retiring)
     if quota is not None and quota.is_passed:
         hindrances.append(Hindrance.QUOTA)

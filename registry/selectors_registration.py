@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from registry.domain.compatibility import Mode, Predecessor, Reason, incompatibilities
-from registry.domain.definition import Definition
+from registry.domain.definition import NO_FIELDS, Definition
 from registry.domain.diff import Bump, Difference, Version, bump, diff, next_version
 from registry.domain.names import entity_type_problem
 from registry.domain.problems import InvalidDefinition
@@ -15,9 +15,6 @@ from registry.models import SchemaVersion
 from registry.selectors import compatibility_mode, extension_in_force, owned_by
 from registry.selectors_outlook import QuotaOutlook, quota_outlook
 from schemaevo.kernel.canonical import Json, JsonObject, content_hash, is_storable_text
-
-NO_FIELDS = Definition(fields={}, merge_policies={})
-"""What the first version of a schema is compared with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from registry.admin.editor_forms import NewSchemaForm, NoteForm, Shown, Typed
 from registry.admin.editor_reviews import Review, review_of_registration
 from registry.admin.editor_rows import Row, Rows, rows_of_definition
 from registry.admin.editors import Editor, decoded
-from registry.domain.definition import DEFAULT_KIND_ORDER, Declaration, Definition
+from registry.domain.definition import DEFAULT_KIND_ORDER, NO_FIELDS, Declaration, Definition
 from registry.domain.diff import diff
 from registry.domain.rebase import rebased
 from registry.domain.validation import parse_definition
@@ -23,7 +23,6 @@ from registry.models import Schema, SchemaVersion
 from registry.quota_displays import quota_warned
 from registry.selectors import version_in_force
 from registry.selectors_registration import (
-    NO_FIELDS,
     registration_preview,
     version_to_edit,
     versions_of,

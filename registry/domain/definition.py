@@ -335,6 +335,10 @@ UNDECLARED_REDUCTION_HASH: Final = content_hash({"rules": REDUCTION_RULES, "unde
 """The reduction hash where no schema is in force."""
 
 
+NO_FIELDS: Final = Definition(fields={}, merge_policies={})
+"""What declares nothing: what the first version of a schema is compared with."""
+
+
 def kind_rank(definition: Definition | None, kind: str | None) -> int:
     """The place of a kind in the kind order in force, with or without a definition."""
     if definition is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from registry.domain.compatibility import IncompatibleChange
-from registry.domain.definition import Definition
+from registry.domain.definition import NO_FIELDS, Definition
 from registry.domain.edit_documents import parse_edits
 from registry.domain.edits import edited
 from registry.domain.validation import parse_definition
@@ -14,7 +14,6 @@ from registry.errors import SchemaNotFound, StaleBase
 from registry.models import Schema, SchemaVersion
 from registry.selectors import compatibility_mode, owned_by
 from registry.selectors_registration import (
-    NO_FIELDS,
     incompatible_with,
     registration_among,
     version_to_edit,
