@@ -1,6 +1,7 @@
 """What can go wrong on this floor, as stable codes."""
 
 from schemaevo.kernel.errors import Conflict, NotFound
+from schemaevo.kernel.jobs import GivenUp
 
 
 class SnapshotNotFound(NotFound):
@@ -27,7 +28,7 @@ class HistoryTooLong(Conflict):
         )
 
 
-class TooManyFailures(Conflict):
+class TooManyFailures(Conflict, GivenUp):
     """So many entities could not be recomputed that something else is wrong; code `too_many_failures`."""
 
     def __init__(self, count: int) -> None:

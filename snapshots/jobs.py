@@ -188,7 +188,7 @@ def _ask_for_shares(lease: Lease, left: int) -> None:
 
 
 def _stop_if_too_many_failed(lease: Lease, since: str) -> None:
-    """Raises: TooManyFailures; the next attempt begins anew, and tries all of them again."""
+    """Raises: TooManyFailures; who retries the run begins anew, and tries all of them again."""
     count = failures_count(job_id=lease.job_id, since=since)
     if count >= settings.SCHEMAEVO_RECOMPUTE_FAILURES_MAX:
         lease.begin_pass(None, left=0)

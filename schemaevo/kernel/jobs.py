@@ -26,11 +26,12 @@ from schemaevo.kernel import leases
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, canonical_json
-from schemaevo.kernel.leases import Batch, Lease, LeaseLost, RunInterrupted, WorkEnded, count_towards
+from schemaevo.kernel.leases import Batch, GivenUp, Lease, LeaseLost, RunInterrupted, WorkEnded, count_towards
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, Pause
 
 __all__ = [
     "Batch",
+    "GivenUp",
     "JobKind",
     "Lease",
     "LeaseLost",

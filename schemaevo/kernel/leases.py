@@ -46,6 +46,10 @@ class WorkEnded(Exception):
     """The job that this one shares the work of rests by order, or has ended: nothing of this batch was written."""
 
 
+class GivenUp(Exception):
+    """Trying again by itself would help nothing: the job has failed at once, until a person retries it."""
+
+
 class RunInterrupted(Exception):
     """The run has to end here, between two batches, and goes on later from its cursor.
 
@@ -102,7 +106,8 @@ class Lease:
         """Everything written inside, the new cursor and the progress commit together, or not at all.
 
         The job row is locked last, when the block ends, as the lock order wants it. The lease is renewed. A worker
-        that sleeps inside for longer than its lease loses the connection too, and with it every lock it held.
+        that sleeps inside for longer than its lease loses the connection too, and with it every lock it held. Where
+        the cursor moves, earlier attempts no longer count: only failures at one place are failures in a row.
         Raises: RunInterrupted before the block, LeaseLost after it.
         """
         self.stop_if_due()
@@ -110,7 +115,9 @@ class Lease:
         with transaction.atomic():
             _let_go_when_asleep()
             yield batch
+            has_moved = batch.cursor != self.cursor
             self._write(
+                **({"attempts": 0} if has_moved else {}),
                 cursor=batch.cursor,
                 done_count=F("done_count") + batch.done_count,
                 lease_expires_at=lease_end(),
@@ -227,7 +234,7 @@ class Lease:
             self._record("rest", JobState.PENDING)
 
     def fail(self, error: Exception) -> None:
-        """The attempt counts as failed: the job waits for a retry, or has failed for good.
+        """The attempt counts as failed: the job waits for a retry, or has failed until a person retries it.
 
         Raises: LeaseLost.
         """
@@ -237,7 +244,7 @@ class Lease:
                 raise LeaseLost(f"Job {self.job_id} is no longer held by this worker.")
             attempts = job.attempts + 1
             text = error_text(error)
-            if attempts < settings.SCHEMAEVO_JOB_MAX_ATTEMPTS:
+            if attempts < settings.SCHEMAEVO_JOB_MAX_ATTEMPTS and not isinstance(error, GivenUp):
                 self._write(
                     state=JobState.PENDING,
                     attempts=attempts,

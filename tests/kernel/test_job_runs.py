@@ -93,13 +93,16 @@ def test_a_batch_that_fails_leaves_nothing_behind(new_kind):
     assert (job.cursor, job.done_count, job.state) == (2, 2, JobState.PENDING)
 
 
-def test_a_failed_job_rests_longer_each_time_and_goes_on_from_its_cursor(new_kind, settings):
+def test_a_job_that_fails_at_one_place_rests_longer_each_time_until_it_has_failed(new_kind, settings):
     settings.SCHEMAEVO_JOB_MAX_ATTEMPTS = 3
     begun_at = []
 
     def work(lease):
         begun_at.append(lease.cursor)
-        steps(lease, len(begun_at))
+        steps(lease, 2)
+        # What moves no cursor is no progress.
+        with lease.batch() as batch:
+            batch.done(1)
         raise ValueError("no luck")
 
     job = ask(new_kind(work))
@@ -114,12 +117,46 @@ def test_a_failed_job_rests_longer_each_time_and_goes_on_from_its_cursor(new_kin
     run(job)
 
     assert rests == [leases.retry_delay_s(1), leases.retry_delay_s(2)]
-    assert begun_at == [None, 1, 2]
+    assert begun_at == [None, 2, 2]
     assert (job.state, job.attempts) == (JobState.FAILED, 3)
     assert job.error == "ValueError: no luck"
     assert AuditEvent.objects.get(action="job.fail").after == {"state": "failed", "outcome": {"attempts": 3}}
     assert trail(job) == [*["job.start", "job.retry_later"] * 2, "job.start", "job.fail"]
     assert "no luck" not in str(list(AuditEvent.objects.values_list("before", "after")))
+
+
+def test_failures_at_ever_other_places_are_no_failures_in_a_row(new_kind, settings):
+    settings.SCHEMAEVO_JOB_MAX_ATTEMPTS = 2
+
+    def work(lease):
+        reached = int(str(lease.cursor or 0))
+        steps(lease, reached + 1)
+        if reached < 4:
+            raise ValueError("no luck")
+
+    job = ask(new_kind(work))
+    rests = []
+    for _ in range(4):
+        before = timezone.now()
+        run(job)
+        assert (job.state, job.attempts) == (JobState.PENDING, 1)
+        rests.append(round((job.not_before - before).total_seconds()))
+        Job.objects.filter(pk=job.pk).update(not_before=timezone.now())
+    run(job)
+
+    assert rests == [leases.retry_delay_s(1)] * 4
+    assert (job.state, job.attempts, job.cursor) == (JobState.DONE, 0, 5)
+
+
+def test_a_job_that_gives_up_is_not_tried_again_by_itself(new_kind):
+    def work(lease):
+        steps(lease, 1)
+        raise jobs.GivenUp("a person has to look")
+
+    job = run(ask(new_kind(work)))
+
+    assert (job.state, job.attempts, job.error) == (JobState.FAILED, 1, "GivenUp: a person has to look")
+    assert trail(job) == ["job.start", "job.fail"]
 
 
 def test_the_rest_between_attempts_is_bounded():

@@ -7,14 +7,21 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 from tests.long.stores import PROJECT, Store
 
+#: How soon who died is started again.
+LOOK_EVERY_S = 0.2
+
 
 class Workers:
-    """So many workers and one scheduler, each in a process of its own that writes into a file."""
+    """So many workers and one scheduler, each in a process of its own that writes into a file.
+
+    Whoever dies is started again, as a supervisor does: a worker also ends by itself when Redis is away.
+    """
 
     def __init__(self, store: Store, count: int) -> None:
         self._store = store
@@ -22,17 +29,14 @@ class Workers:
         self._programs = [("work",)] * count + [("schedule",)]
         self._processes = [self._start(program) for program in self._programs]
         self._stopped: list[int] = []
+        self._is_over = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise)
+        self._supervisor.start()
 
     @property
     def log(self) -> Path:
         """What all of them said."""
         return Path(self._log.name)
-
-    def tend(self) -> None:
-        """Whoever died is started again, as a supervisor does."""
-        for place, process in enumerate(self._processes):
-            if process.poll() is not None:
-                self._processes[place] = self._start(self._programs[place])
 
     def horses(self) -> list[int]:
         """The processes that run jobs now: workers fork one for each."""
@@ -74,6 +78,8 @@ class Workers:
 
     def end(self) -> None:
         """None of them is left."""
+        self._is_over.set()
+        self._supervisor.join()
         self.let_go()
         for pid in self.horses():
             with suppress(ProcessLookupError):
@@ -82,6 +88,12 @@ class Workers:
             process.kill()
             process.wait()
         self._log.close()
+
+    def _supervise(self) -> None:
+        while not self._is_over.wait(LOOK_EVERY_S):
+            for place, process in enumerate(self._processes):
+                if process.poll() is not None:
+                    self._processes[place] = self._start(self._programs[place])
 
     def _signal(self, dice: random.Random, number: int) -> int | None:
         horses = self.horses()
