@@ -1,6 +1,7 @@
 """Batches: the lines of an input, taken apart, as many at a time as one transaction should store."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,15 +24,26 @@ class Batch:
 
 
 class Batches:
-    """The batches of an input, one after the other; `took` fits their size to what storing one takes."""
+    """The batches of an input, one after the other; `took` fits their size to what storing one takes.
+
+    Of a stream, which may have to be waited for, each batch is read when it is asked for: what came in is stored
+    first. Of a file the next one can be read while the database works.
+    """
 
     def __init__(
-        self, lines: Iterator[Line], options: IngestOptions, default_observed_at: datetime | None
+        self,
+        lines: Iterator[Line],
+        options: IngestOptions,
+        default_observed_at: datetime | None,
+        *,
+        is_stream: bool = True,
     ) -> None:
         self._lines = lines
         self._options = options
         self._default_observed_at = default_observed_at
         self._size = options.batch_size
+        self._is_stream = is_stream
+        self._ahead: Future[Batch | None] | None = None
 
     def took(self, seconds: float) -> None:
         """The batch that was given last took so long to be stored."""
@@ -41,14 +53,27 @@ class Batches:
             self._size = min(self._options.batch_size, self._size * 2)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Each batch is read when it is asked for: what came in is stored before more of it is waited for.
-
-        Reading ahead in a second thread, while the database works, was measured and gained nothing: what it won it
-        lost again where the two threads waited for each other.
-        """
         return iter(self._next, None)
 
+    def read_ahead(self) -> None:
+        """The next batch of a file is read, unless it was. What goes wrong is raised when that batch is asked for.
+
+        To be called where the database works anyway. In a second thread it was measured and gained nothing: what it won
+        it lost again where the two threads waited for each other.
+        """
+        if self._is_stream or self._ahead is not None:
+            return
+        self._ahead = Future()
+        try:
+            self._ahead.set_result(self._read())
+        except Exception as error:
+            self._ahead.set_exception(error)
+
     def _next(self) -> Batch | None:
+        ahead, self._ahead = self._ahead, None
+        return self._read() if ahead is None else ahead.result()
+
+    def _read(self) -> Batch | None:
         lines = self._next_lines()
         if not lines:
             return None

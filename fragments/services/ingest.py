@@ -172,9 +172,11 @@ def _ended_by(error: BaseException) -> str:
 class _Course:
     """What the batches of a run have shown so far; with one that is rolled back the run ends.
 
-    `source_ids` are those of the users whose source is known to be a row, the others are guesses.
+    `source_ids` are those of the users whose source is known to be a row, the others are guesses. `read_ahead` makes
+    use of the time in which the database works.
     """
 
+    read_ahead: Callable[[], None]
     source_ids: dict[int, str] = field(default_factory=dict)
     are_observations_new: bool = True
     are_fragments_new: bool = True
@@ -184,8 +186,10 @@ def _ingest_batches(
     run: IngestRun, source: Input, options: IngestOptions, on_progress: Callable[[Progress], None]
 ) -> None:
     total = Counts()
-    course = _Course()
-    batches = Batches(iter(source.lines), options, source.default_observed_at)
+    batches = Batches(
+        iter(source.lines), options, source.default_observed_at, is_stream=not source.content_hash
+    )
+    course = _Course(read_ahead=batches.read_ahead)
     for batch in batches:
         refuse_while_paused()
         parsed = batch.parsed
@@ -249,7 +253,10 @@ def _ingest_batch(
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type) for user_id in with_fragments])
 
     recorded = observations_record(
-        observations=observations, schemas=schemas, are_new=course.are_observations_new
+        observations=observations,
+        schemas=schemas,
+        are_new=course.are_observations_new,
+        while_waiting=course.read_ahead,
     )
     course.are_observations_new = len(recorded.inserted) == len(owned)
     conflicts = [

@@ -8,7 +8,6 @@ that was committed in between would be missed for good.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
-from operator import itemgetter
 from typing import NamedTuple, TypeVar, cast
 
 from django.db import connection
@@ -150,20 +149,27 @@ def observed(
     )
 
 
-def snapshots_insert(rows: Iterable[FirstSnapshot], *, entity_type: str) -> set[str]:
-    """Entities that have no row have the given one; gives their ids. Rows that are there stay as they are.
+def snapshots_insert(rows: Callable[[], Iterable[FirstSnapshot]], *, entity_type: str) -> set[str]:
+    """Entities that have no row have the one that `rows` gives; their ids. Rows that are there stay as they are.
 
-    Waits for whoever is inserting one of these rows, in the order (user, entity).
+    Waits for whoever is inserting one of these rows, in the order that `rows` gives them in: (user, entity). They are
+    sent as they are made, and made once more where one turns out to be there.
     """
-    ordered = sorted(
-        ((row.user_id, row.entity_key, *_columns_of(row.content)) for row in rows), key=itemgetter(0, 2)
-    )
     columns = {"user_id": "bigint", "entity_key": "text", **_SNAPSHOT_COLUMNS}
-    if copy_unless_taken(
-        "entity_snapshots", [*columns, "entity_type"], ((*row, entity_type) for row in ordered)
-    ):
-        return {cast(str, row[2]) for row in ordered}
-    copy_into_temporary("first_snapshots", columns, ordered)
+    made: list[str] = []
+
+    def with_type() -> Iterator[tuple[object, ...]]:
+        for row in rows():
+            made.append(row.content.entity_id)
+            yield (row.user_id, row.entity_key, *_columns_of(row.content), entity_type)
+
+    if copy_unless_taken("entity_snapshots", [*columns, "entity_type"], with_type()):
+        return set(made)
+    copy_into_temporary(
+        "first_snapshots",
+        columns,
+        ((row.user_id, row.entity_key, *_columns_of(row.content)) for row in rows()),
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             """

@@ -1,7 +1,7 @@
 """Recording: observations become rows, and the snapshots of their entities take them in."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -100,6 +100,7 @@ def observations_record(
     observations: Sequence[NewObservation],
     schemas: Mapping[int, EffectiveSchema],
     are_new: bool = False,
+    while_waiting: Callable[[], object] = lambda: None,
 ) -> Recorded:
     """The observations that are new are rows, and merged into their entities' snapshots.
 
@@ -112,6 +113,7 @@ def observations_record(
     SCHEMAEVO_INLINE_RECOMPUTE_MAX: then the snapshot is left waiting for a job.
 
     `are_new` is a guess, that none of them is there: it spares the look, and if it is wrong they are sent twice.
+    `while_waiting` is called when all that is new was sent and the server still works on it.
     """
     if not observations:
         return Recorded(frozenset(), frozenset())
@@ -121,7 +123,8 @@ def observations_record(
         unique.setdefault(new.id, new)
     # Only a hint, read without a lock: others may bring the same ones now.
     stored = {} if are_new else observation_contents(unique.keys())
-    inserted = frozenset(_insert([unique[i] for i in sorted(unique.keys() - stored.keys())], schemas))
+    absent = [unique[i] for i in sorted(unique.keys() - stored.keys())]
+    inserted = frozenset(_insert(absent, schemas, while_waiting))
     stored.update((identity, unique[identity].content_id) for identity in inserted)
     lost = unique.keys() - stored.keys()
     if lost:
@@ -134,12 +137,18 @@ def observations_record(
     return Recorded(inserted, frozenset(conflicting))
 
 
-def _insert(absent: Sequence[NewObservation], schemas: Mapping[int, EffectiveSchema]) -> Collection[str]:
+def _insert(
+    absent: Sequence[NewObservation],
+    schemas: Mapping[int, EffectiveSchema],
+    while_waiting: Callable[[], object],
+) -> Collection[str]:
     """The ids of those that are rows now and were not. They come in the order of ids, so that two who bring the same
     ones never wait for each other."""
 
     def rows() -> Iterator[Sequence[object]]:
-        return (_columns_of(new, schemas[new.user_id].version_id) for new in absent)
+        for new in absent:
+            yield _columns_of(new, schemas[new.user_id].version_id)
+        while_waiting()
 
     if not absent:
         return ()
@@ -220,9 +229,8 @@ def _insert_first(
             news[0].user_id, news[0].entity_key, NewSnapshot(news[0].entity_id, schema, reduced)
         )
 
-    entity_type = next(iter(fresh.values()))[0].entity_type
-    # One by one, while the server takes in those before.
-    return snapshots_insert(map(first, fresh.values()), entity_type=entity_type)
+    ordered = sorted(fresh.values(), key=lambda news: (news[0].user_id, news[0].entity_id))
+    return snapshots_insert(lambda: map(first, ordered), entity_type=ordered[0][0].entity_type)
 
 
 def _merge_into_rows(

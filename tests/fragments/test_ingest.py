@@ -230,27 +230,29 @@ def test_a_batch_holds_no_more_bytes_than_fit_into_memory(monkeypatch: pytest.Mo
     assert EntitySnapshot.objects.count() == 10
 
 
-def test_reading_is_lazy_one_batch_at_a_time() -> None:
-    owner = make_user()
+@pytest.mark.parametrize(
+    ("content_hash", "stored_batches_when_read"),
+    [("", [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]), ("0" * 64, [0, 0, 0, 0, 0, 0, 1, 1, 1, 2])],
+    ids=["a stream only when the batch before is stored", "a file one batch ahead"],
+)
+def test_reading_is_lazy(content_hash: str, stored_batches_when_read: list[int]) -> None:
     read: list[int] = []
-    stored_when_read: list[int] = []
+    told: list[tuple[int, int]] = []
 
-    def stream() -> Iterator[bytes]:
+    def numbered() -> Iterator[bytes]:
         for number in range(10):
-            read.append(number)
-            stored_when_read.append(Observation.objects.count())
+            read.append(len(told))
             yield b'{"k":%d}\n' % number
 
-    lines = jsonl_lines(stream())
+    lines = jsonl_lines(numbered())
     assert read == []
-    told: list[tuple[int, int]] = []
     ingest(
-        source=Input(lines, "stream", default_observed_at=NOON),
-        options=IngestOptions(entity_type=THING, key_field="k", user_id=owner.pk, batch_size=3),
+        source=Input(lines, "numbered", content_hash, default_observed_at=NOON),
+        options=IngestOptions(entity_type=THING, key_field="k", user_id=make_user().pk, batch_size=3),
         actor=SHELL,
-        on_progress=lambda progress: told.append((progress.last_line, progress.counts.records)),
+        on_progress=lambda progress: told.append((progress.last_line, progress.counts.observations)),
     )
-    assert stored_when_read == [0, 0, 0, 3, 3, 3, 6, 6, 6, 9]
+    assert read == stored_batches_when_read
     assert told == [(3, 3), (6, 6), (9, 9), (10, 10)]
 
 
