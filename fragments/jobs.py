@@ -2,12 +2,16 @@
 
 from django.conf import settings
 
+from fragments.services.lifecycle import ARCHIVAL, CLEANUP
+from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.runs import runs_interrupt_silent
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.jobs import Lease, job_kind
 from schemaevo.kernel.models import JobQueue
 
 INTERRUPT = "interrupt_silent_runs"
+CLEAN_UP = "cleanup_fragments"
+ARCHIVE = "archive_fragments"
 
 
 def interrupt_run(lease: Lease) -> JsonObject:
@@ -18,8 +22,25 @@ def interrupt_run(lease: Lease) -> JsonObject:
     return {"interrupted": lease.done_count}
 
 
+def clean_up_run(lease: Lease) -> JsonObject:
+    """Promoted fragments that expired wait for their deletion, and those that waited long enough are gone."""
+    if not settings.SCHEMAEVO_CLEANUP_ENABLED:
+        return {"skipped": "SCHEMAEVO_CLEANUP_ENABLED is off"}
+    return lifecycle_run(lease, CLEANUP)
+
+
+def archive_run(lease: Lease) -> JsonObject:
+    """Fragments that were seen rarely and not for long are archived."""
+    if not settings.SCHEMAEVO_ARCHIVE_ENABLED:
+        return {"skipped": "SCHEMAEVO_ARCHIVE_ENABLED is off"}
+    return lifecycle_run(lease, ARCHIVAL)
+
+
 def register() -> None:
-    """The kind of this floor is known to the ledger."""
+    """The kinds of this floor are known to the ledger."""
+    every_s = settings.SCHEMAEVO_LIFECYCLE_INTERVAL_S
+    job_kind(CLEAN_UP, queue=JobQueue.LIFECYCLE, run=clean_up_run, every_s=every_s)
+    job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)
     job_kind(
         INTERRUPT, queue=JobQueue.LIFECYCLE, run=interrupt_run, every_s=settings.SCHEMAEVO_INGEST_SILENCE_S
     )

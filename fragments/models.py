@@ -104,6 +104,10 @@ class LifecycleState(models.TextChoices):
     PENDING_DELETION = "pending_deletion", _("pending deletion")
 
 
+#: A fragment that was seen fewer times is archived once it is not seen any more.
+ARCHIVED_BELOW = 3
+
+
 class RawFragment(models.Model):
     """A field value that could not go into an observation, once per value, place and trust.
 
@@ -205,7 +209,29 @@ class RawFragment(models.Model):
             models.Index(
                 fields=["user", "entity_type", "fragment_key", "lifecycle_state"], name="raw_fragments_key_ix"
             ),
+            # One for each question that the lifecycle asks.
+            models.Index(
+                fields=["expires_at", "id"],
+                condition=models.Q(lifecycle_state="promoted"),
+                name="raw_fragments_expiring_ix",
+            ),
+            models.Index(
+                fields=["expires_at", "id"],
+                condition=models.Q(lifecycle_state="pending_deletion"),
+                name="raw_fragments_deletable_ix",
+            ),
+            models.Index(
+                fields=["last_seen_at", "id"],
+                condition=models.Q(lifecycle_state="active", frequency_count__lt=ARCHIVED_BELOW),
+                name="raw_fragments_archivable_ix",
+            ),
+            models.Index(
+                fields=["archived_at", "id"],
+                condition=models.Q(lifecycle_state="archived"),
+                name="raw_fragments_archived_ix",
+            ),
         ]
+        permissions = [("restore_fragment", "Can restore fragments that wait for their deletion")]
 
     def __str__(self) -> str:
         return f"{self.fragment_key} ({self.reason})"

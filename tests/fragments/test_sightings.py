@@ -10,13 +10,14 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
-from fragments.models import RawFragment
+from fragments.models import LifecycleState, RawFragment
 from registry.services.compatibility import compatibility_set
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.models import User
 from snapshots.models import Observation
 from tests.content import stored_content
 from tests.factories import NOON, SHELL, THING, make_definition, make_run, make_user, make_version
+from tests.lifecycle import put
 
 pytestmark = pytest.mark.django_db
 
@@ -43,20 +44,6 @@ def sighting(second: int, **fields: Json) -> dict[str, Json]:
 def ingest_at(owner: User, *records: dict[str, Json], **options: Any) -> None:
     run = make_run(user=owner, records=records, observed_at_field="at", **options)
     assert run.rejected_count == 0
-
-
-def set_state(state: str) -> None:
-    """The only fragment is put into a state, as the lifecycle jobs will do."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            UPDATE raw_fragments SET lifecycle_state = %(state)s,
-                   promoted_at = CASE WHEN %(state)s IN ('promoted', 'pending_deletion') THEN now() END,
-                   expires_at = CASE WHEN %(state)s IN ('promoted', 'pending_deletion') THEN now() END,
-                   archived_at = CASE WHEN %(state)s = 'archived' THEN now() END
-            """,
-            {"state": state},
-        )
 
 
 @pytest.mark.parametrize(
@@ -163,7 +150,7 @@ def test_the_newest_sighting_is_kept_and_of_one_instant_the_smallest_id(
 @pytest.mark.parametrize("state", ["active", "archived", "promoted", "pending_deletion"])
 def test_seen_again_it_is_active_again(owner: User, state: str) -> None:
     ingest_at(owner, sighting(1, other=1))
-    set_state(state)
+    put(LifecycleState(state))
     RawFragment.objects.update(last_seen_at=F("last_seen_at") - timedelta(days=100))
     before = fragment()
     ingest_at(owner, sighting(2, other=1))
@@ -182,7 +169,7 @@ def test_seen_again_it_is_active_again(owner: User, state: str) -> None:
 @pytest.mark.parametrize("state", ["archived", "promoted", "pending_deletion"])
 def test_a_duplicate_is_no_sighting(owner: User, state: str) -> None:
     ingest_at(owner, sighting(1, other=1))
-    set_state(state)
+    put(LifecycleState(state))
     before = RawFragment.objects.values().get()
     ingest_at(owner, sighting(1, other=1))
     assert RawFragment.objects.values().get() == before
@@ -191,7 +178,7 @@ def test_a_duplicate_is_no_sighting(owner: User, state: str) -> None:
 @pytest.mark.parametrize("state", ["promoted", "pending_deletion"])
 def test_an_original_seen_again_keeps_its_state_and_lives_longer(owner: User, state: str) -> None:
     ingest_at(owner, sighting(1, size="12"))
-    set_state(state)
+    put(LifecycleState(state))
     RawFragment.objects.update(expires_at=F("expires_at") - timedelta(days=100))
     before = fragment()
     ingest_at(owner, sighting(2, size="12"))
@@ -207,7 +194,7 @@ def test_what_waits_stays_so_when_it_is_seen_as_an_original(owner: User, state: 
     """A converter came later: the older sightings still wait for their retry."""
     make_version(document=make_definition(size="number", name="string"))
     ingest_at(owner, sighting(1, size="12"))
-    set_state(state)
+    put(LifecycleState(state))
     compatibility_set(
         entity_type=THING, mode="NONE", actor=SHELL
     )  # the new version has a tighter bound as well
@@ -271,12 +258,13 @@ def test_a_schema_with_no_fields_makes_fragments_of_all() -> None:
         "lifecycle_state = 'archived'",
         "lifecycle_state = 'archived', archived_at = now(), expires_at = now()",
         "lifecycle_state = 'pending_deletion'",
-        "lifecycle_state = 'deleted'",
-        "lifecycle_state = ''",
     ],
 )
 def test_a_state_without_its_times_is_refused(owner: User, columns: str) -> None:
     make_run(user=owner, records=[{"k": "x", "other": 1}])
+    if "pending_deletion" in columns:
+        put(LifecycleState.PROMOTED)
+        columns += ", promoted_at = NULL, expires_at = NULL"
     with pytest.raises(IntegrityError, match="raw_fragments_lifecycle_ck"), transaction.atomic():
         _execute(f"UPDATE raw_fragments SET {columns}")
 
@@ -291,6 +279,8 @@ def test_a_state_without_its_times_is_refused(owner: User, columns: str) -> None
 )
 def test_a_state_with_its_times_is_taken(owner: User, columns: str) -> None:
     make_run(user=owner, records=[{"k": "x", "other": 1}])
+    if "pending_deletion" in columns:
+        put(LifecycleState.PROMOTED)
     _execute(f"UPDATE raw_fragments SET {columns}")
 
 

@@ -153,6 +153,41 @@ BEGIN
 END
 $function$;
 
+CREATE OR REPLACE FUNCTION public.raw_fragments_moves_v1()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    -- Archived fragments are evidence and kept; only the job that an archive retention is set for says otherwise, for
+    -- its own transaction.
+    archive_ends CONSTANT boolean := current_setting('schemaevo.archive_ends', true) = 'yes';
+    is_allowed boolean;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Fragment % is %, and only what is pending_deletion may be deleted.',
+                        OLD.id, OLD.lifecycle_state
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'raw_fragments_moves',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    is_allowed := CASE OLD.lifecycle_state
+        WHEN 'active' THEN NEW.lifecycle_state IN ('promoted', 'archived')
+        WHEN 'archived' THEN NEW.lifecycle_state IN ('active', 'promoted')
+                             OR (NEW.lifecycle_state = 'pending_deletion' AND coalesce(archive_ends, false))
+        WHEN 'promoted' THEN NEW.lifecycle_state IN ('active', 'pending_deletion')
+        WHEN 'pending_deletion' THEN NEW.lifecycle_state IN ('active', 'promoted')
+        ELSE false
+    END;
+    IF NOT is_allowed THEN
+        RAISE EXCEPTION 'Fragment % cannot go from % to %.', OLD.id, OLD.lifecycle_state, NEW.lifecycle_state
+            USING ERRCODE = 'integrity_constraint_violation',
+                  CONSTRAINT = 'raw_fragments_moves',
+                  TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NEW;
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION public.schema_epochs_raised_v1()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -551,6 +586,10 @@ CREATE TRIGGER quota_grants_applied AFTER INSERT OR UPDATE ON public.quota_grant
 CREATE TRIGGER quota_grants_guarded BEFORE INSERT OR DELETE OR UPDATE ON public.quota_grants FOR EACH ROW EXECUTE FUNCTION quota_grants_guarded_v1();
 
 CREATE TRIGGER quota_requests_moves BEFORE INSERT OR DELETE OR UPDATE ON public.quota_requests FOR EACH ROW EXECUTE FUNCTION quota_requests_moves_v1();
+
+CREATE TRIGGER raw_fragments_deletions BEFORE DELETE ON public.raw_fragments FOR EACH ROW WHEN (((old.lifecycle_state)::text <> 'pending_deletion'::text)) EXECUTE FUNCTION raw_fragments_moves_v1();
+
+CREATE TRIGGER raw_fragments_moves BEFORE UPDATE ON public.raw_fragments FOR EACH ROW WHEN (((old.lifecycle_state)::text IS DISTINCT FROM (new.lifecycle_state)::text)) EXECUTE FUNCTION raw_fragments_moves_v1();
 
 CREATE TRIGGER schema_registry_epoch_delete AFTER DELETE ON public.schema_registry REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION schema_epochs_raised_v1();
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fragments.models import LifecycleState, RawFragment
 from schemaevo.kernel.pause import store_pause
-from tests.factories import SHELL, THING, make_definition, make_file
+from tests.factories import NOON, SHELL, THING, make_definition, make_file
+from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
 from tests.permissions.services import ADDED, diverge, old_ledger
 from tests.registry.commands import written
@@ -30,6 +32,10 @@ def _file(scene: Scene, name: str, content: Any) -> str:
 
 def _records(scene: Scene) -> str:
     return str(make_file(path=scene.store.folder / "records.jsonl", records=[{"k": "new", "colour": "x"}]))
+
+
+def old_fragments() -> None:
+    RawFragment.objects.update(last_seen_at=NOON.replace(year=2000))
 
 
 def decide(*said: str) -> Callable[[Scene], tuple[str, ...]]:
@@ -80,6 +86,8 @@ COMMANDS = [
     ),
     Command(lambda s: ("recompute_snapshots", "--entity-type", THING)),
     Command(lambda s: ("recompute_snapshots", "--refresh", "--inline")),
+    Command(lambda s: ("cleanup_fragments",), first=lambda s: put(LifecycleState.PROMOTED)),
+    Command(lambda s: ("archive_fragments",), first=lambda s: old_fragments()),
     Command(lambda s: ("pause",)),
     Command(lambda s: ("resume",), first=lambda s: store_pause(actor=SHELL)),
     Command(lambda s: ("reset_admin", "--username", "root")),

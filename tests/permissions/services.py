@@ -9,8 +9,11 @@ from typing import Any
 
 from django.utils import timezone
 
+from fragments.models import LifecycleState
 from fragments.services.dry_run import ingest_foresee
 from fragments.services.ingest import Input, ingest
+from fragments.services.lifecycle import CLEANUP, fragments_restore
+from fragments.services.lifecycle_runs import lifecycle_inline
 from fragments.services.records import IngestOptions
 from registry.domain.compatibility import Mode
 from registry.domain.definition import Declaration
@@ -48,6 +51,7 @@ from schemaevo.kernel.retention import ledger_trim, ledgers_registered
 from snapshots.services.recomputation import recomputation_inline, recomputation_request
 from snapshots.services.verify import Divergence, snapshot_repair
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_user
+from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
 from tests.quotas import tamper
 
@@ -269,6 +273,19 @@ SERVICES = [
         lambda s: recomputation_inline(
             entity_type=THING, user_id=s.store.owner.pk, actor=s.actor, is_refresh=True
         ),
+    ),
+    # --- fragments ---
+    line(
+        "control jobs",
+        lifecycle_inline,
+        lambda s: lifecycle_inline(moves=CLEANUP, name="cleanup", actor=s.actor),
+        first=lambda s: put(LifecycleState.PROMOTED),
+    ),
+    line(
+        "restore fragments",
+        fragments_restore,
+        lambda s: fragments_restore(user_id=s.store.owner.pk, entity_type=THING, actor=s.actor),
+        first=lambda s: put(LifecycleState.PENDING_DELETION),
     ),
     # --- jobs ---
     line("control jobs", job_pause, lambda s: job_pause(job_id=s.store.job.pk, actor=s.actor)),

@@ -74,6 +74,7 @@ TABLE: dict[str, Row] = {
     # --- working ---
     "ingest": Row("fragments.ingest", OPERATORS),
     "control jobs": Row("kernel.control_job", OPERATORS),
+    "restore fragments": Row("fragments.restore_fragment", OPERATORS),
     "pause everything": Row("kernel.switch_pause", OPERATORS),
     "ask for quota": Row("registry.request_quota", OPERATORS, never=NO_LOGIN),
     "withdraw": Row(
