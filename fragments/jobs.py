@@ -2,6 +2,7 @@
 
 from django.conf import settings
 
+from fragments.services.aggregates import Part, aggregates_rebuild, part_after
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.runs import runs_interrupt_silent
@@ -12,6 +13,7 @@ from schemaevo.kernel.models import JobQueue
 INTERRUPT = "interrupt_silent_runs"
 CLEAN_UP = "cleanup_fragments"
 ARCHIVE = "archive_fragments"
+REBUILD = "rebuild_aggregates"
 
 
 def interrupt_run(lease: Lease) -> JsonObject:
@@ -36,10 +38,21 @@ def archive_run(lease: Lease) -> JsonObject:
     return lifecycle_run(lease, ARCHIVAL)
 
 
+def rebuild_run(lease: Lease) -> JsonObject:
+    """Every aggregate was counted anew, user by user and type by type; fragments may arrive meanwhile."""
+    part = Part.from_json(lease.cursor)
+    while part := part_after(part):
+        with lease.batch() as batch:
+            batch.done(aggregates_rebuild(part))
+            batch.cursor = part.to_json()
+    return {"aggregates": lease.done_count}
+
+
 def register() -> None:
     """The kinds of this floor are known to the ledger."""
     every_s = settings.SCHEMAEVO_LIFECYCLE_INTERVAL_S
     job_kind(CLEAN_UP, queue=JobQueue.LIFECYCLE, run=clean_up_run, every_s=every_s)
+    job_kind(REBUILD, queue=JobQueue.LIFECYCLE, run=rebuild_run)
     job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)
     job_kind(
         INTERRUPT, queue=JobQueue.LIFECYCLE, run=interrupt_run, every_s=settings.SCHEMAEVO_INGEST_SILENCE_S

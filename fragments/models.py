@@ -235,3 +235,87 @@ class RawFragment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.fragment_key} ({self.reason})"
+
+
+class RawFragmentAggregate(models.Model):
+    """What the waiting fragments of one field of a user and entity type come to. Written by triggers only.
+
+    Counted are fragments that are active or archived, and of the reasons unknown_field, type_mismatch and constraint.
+    `type_counts` gives for each value type how many of them have it, `format_counts` the same for ``type:format``;
+    counts of nothing are left out; while the fragments of before are still being counted some may be negative.
+    `sample_values` are at most ten small and different ones: the value, and the
+    fragment that had it. `type_consistency` is in ten-thousandths.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    entity_type = models.CharField(_("entity type"), max_length=63)
+    fragment_key = models.TextField(_("field"))
+    sample_count = models.BigIntegerField(_("values"), default=0, db_default=0)
+    frequency_total = models.BigIntegerField(_("seen"), default=0, db_default=0)
+    type_counts = ExactJSONField(_("types"), default=dict, db_default={})
+    format_counts = ExactJSONField(_("formats"), default=dict, db_default={})
+    unique_sources = models.BigIntegerField(_("sources"), default=0, db_default=0)
+    last_seen_at = models.DateTimeField(_("last seen"), null=True)
+    sample_values = ExactJSONField(_("samples"), default=list, db_default=[])
+    dominant_type = models.GeneratedField(
+        expression=models.Func("type_counts", function="raw_fragment_dominant_type_v1"),
+        output_field=models.TextField(),
+        db_persist=True,
+        verbose_name=_("type of most"),
+    )
+    type_consistency = models.GeneratedField(
+        expression=models.Func("type_counts", function="raw_fragment_type_consistency_v1"),
+        output_field=models.IntegerField(),
+        db_persist=True,
+        verbose_name=_("share of that type"),
+    )
+
+    class Meta:
+        db_table = "raw_fragment_aggregates"
+        verbose_name = _("undeclared field")
+        verbose_name_plural = _("undeclared fields")
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["user", "entity_type", "fragment_key"], name="raw_fragment_aggregates_key_uq"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["entity_type", "fragment_key", "user"], name="raw_fragment_aggregates_by_ix"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.fragment_key
+
+
+class RawFragmentAggregateSource(models.Model):
+    """How many counted fragments one source has of one field of a user and entity type. Written by triggers only."""
+
+    id = models.BigAutoField(primary_key=True)
+    user_id = models.BigIntegerField()
+    entity_type = models.CharField(max_length=63)
+    fragment_key = models.TextField()
+    source_id = models.UUIDField()
+    row_count = models.BigIntegerField()
+
+    class Meta:
+        db_table = "raw_fragment_aggregate_sources"
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["user_id", "entity_type", "fragment_key", "source_id"],
+                name="raw_fragment_aggregate_sources_key_uq",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fragment_key} of {self.source_id}"

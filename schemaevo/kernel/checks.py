@@ -33,6 +33,9 @@ TRIGGERS: frozenset[tuple[str, str]] = frozenset(
         ("quota_grants", "quota_grants_guarded"),
         ("quota_requests", "quota_requests_moves"),
         ("observations", "observations_append_only"),
+        ("raw_fragments", "raw_fragments_aggregated_delete"),
+        ("raw_fragments", "raw_fragments_aggregated_insert"),
+        ("raw_fragments", "raw_fragments_aggregated_update"),
         ("raw_fragments", "raw_fragments_deletions"),
         ("raw_fragments", "raw_fragments_moves"),
     }

@@ -8,7 +8,8 @@ above it is the price of reading, splitting, deriving ids, recognising duplicate
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,7 +74,27 @@ def stored_snapshots() -> dict[str, Row]:
 def empty_tables() -> None:
     """What records leave is gone; schemas and users stay."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE observations, entity_snapshots, raw_fragments, sources, ingest_runs CASCADE")
+        cursor.execute(
+            "TRUNCATE observations, entity_snapshots, raw_fragments, raw_fragment_aggregates,"
+            " raw_fragment_aggregate_sources, sources, ingest_runs CASCADE"
+        )
+
+
+@contextmanager
+def aggregates_kept(*, by_triggers: bool) -> Iterator[None]:
+    """Fragments are counted as they come in, or are not."""
+    verb = "ENABLE" if by_triggers else "DISABLE"
+    _switch_triggers(verb)
+    try:
+        yield
+    finally:
+        _switch_triggers("ENABLE")
+
+
+def _switch_triggers(verb: str) -> None:
+    with connection.cursor() as cursor:
+        for event in ("insert", "update", "delete"):
+            cursor.execute(f"ALTER TABLE raw_fragments {verb} TRIGGER raw_fragments_aggregated_{event}")
 
 
 def write_ingested(rows: StoredRows) -> None:
