@@ -1,0 +1,136 @@
+"""Eight who insert, archive, promote, delete and rebuild overlapping fragments: no deadlock, and all counts right."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from fragments.models import RawFragment, RawFragmentAggregate
+from fragments.services.aggregates import Part, aggregates_rebuild
+from fragments.services.lifecycle import ARCHIVE, DELETE, EXPIRE, Move, fragments_move, page_due
+from schemaevo.kernel.locks import LockSpace, hold
+from schemaevo.kernel.models import User
+from tests.aggregates import assert_aggregates_are_right
+from tests.factories import THING, make_definition, make_run, make_user, make_version
+from tests.lifecycle import DAY
+from tests.rounds import rounds
+from tests.threads import side_by_side
+
+pytestmark = pytest.mark.django_db(transaction=True)
+WRITERS = 8
+STEPS = rounds(12)
+KEYS = ("a", "b", "c", "d", "e")
+
+
+def arrive(dice: random.Random, users: list[User]) -> None:
+    """Records of several users and keys, many of which were seen before."""
+    for user in dice.sample(users, 2):
+        make_run(
+            user=user,
+            source=f"source-{dice.randrange(3)}",
+            records=[
+                {
+                    "k": f"k{dice.randrange(6)}",
+                    "n": dice.random().hex(),
+                    **dict.fromkeys(dice.sample(KEYS, 3), value),
+                }
+                for value in (dice.randrange(3), str(dice.randrange(3)), None)
+            ],
+        )
+
+
+def promote(dice: random.Random, users: list[User]) -> None:
+    """The waiting fragments of one key and two users, as promotion will do it: both locks first, users ascending."""
+    chosen = sorted(user.pk for user in dice.sample(users, 2))
+    with transaction.atomic():
+        hold(LockSpace.FRAGMENTS, [(user_id, THING) for user_id in chosen])
+        RawFragment.objects.filter(
+            user_id__in=chosen, fragment_key=dice.choice(KEYS), lifecycle_state__in=("active", "archived")
+        ).update(
+            lifecycle_state="promoted",
+            promoted_at=timezone.now(),
+            archived_at=None,
+            expires_at=timezone.now(),
+        )
+
+
+def move(move: Move, dice: random.Random, users: list[User]) -> None:
+    """What is due by a time at which everything is."""
+    until = timezone.now() + DAY
+    page = page_due(move, until, None)
+    for group in page.groups if page else ():
+        with transaction.atomic():
+            fragments_move(move, until, group)
+
+
+def rebuild(dice: random.Random, users: list[User]) -> None:
+    """A user's aggregates are counted anew in the middle of it."""
+    aggregates_rebuild(Part(dice.choice(users).pk, THING))
+
+
+ACTS: list[Callable[[random.Random, list[User]], None]] = [
+    arrive,
+    arrive,
+    promote,
+    partial(move, ARCHIVE),
+    partial(move, EXPIRE),
+    partial(move, DELETE),
+    rebuild,
+]
+
+
+def test_eight_writers_leave_counts_that_equal_a_group_by() -> None:
+    make_version(document=make_definition(k="string", n="string"))
+    users = [make_user() for _ in range(4)]
+
+    def write(number: int) -> None:
+        dice = random.Random(number)
+        for _ in range(STEPS):
+            dice.choice(ACTS)(dice, users)
+
+    side_by_side([partial(write, number) for number in range(WRITERS)])
+
+    assert_aggregates_are_right()
+    assert RawFragmentAggregate.objects.filter(sample_count__gt=0).exists()
+
+
+def test_who_writes_without_the_lock_waits_and_is_counted() -> None:
+    """As psql may: single statements over one user's fragments, beside rebuilds of the same."""
+    make_version(document=make_definition(k="string"))
+    user = make_user()
+    make_run(user=user, records=[{"k": f"k{n}", **dict.fromkeys(KEYS, n)} for n in range(10)])
+
+    def by_hand() -> None:
+        for number in range(STEPS):
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    """
+                    INSERT INTO raw_fragments (user_id, entity_type, entity_id, fragment_key, source_id, value,
+                           value_hash, value_type, value_format, reason, priority, specificity, frequency_count,
+                           observation_id, observed_at)
+                    SELECT user_id, entity_type, entity_id, fragment_key || %s, source_id, value, value_hash,
+                           value_type, value_format, reason, priority, specificity, 2, observation_id, observed_at
+                      FROM raw_fragments WHERE length(fragment_key) = 1
+                    """,
+                    [f"-{number}"],
+                )
+                cursor.execute(
+                    "UPDATE raw_fragments SET lifecycle_state = 'archived', archived_at = now()"
+                    " WHERE fragment_key = %s AND lifecycle_state = 'active'",
+                    [f"a-{number}"],
+                )
+
+    def counting() -> None:
+        for _ in range(STEPS):
+            aggregates_rebuild(Part(user.pk, THING))
+
+    side_by_side([by_hand, counting, counting])
+    assert_aggregates_are_right()
+    newest = RawFragment.objects.latest("id").last_seen_at
+    assert timezone.now() - newest < timedelta(hours=1)
