@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_django import DjangoDbBlocker
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -17,6 +18,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def data_dir() -> Path:
     """The folder of the committed data files."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """The database of the tests is there, and what migrations made in it is noted."""
+    from tests.emptying.database import note_as_migrated
+
+    with django_db_blocker.unblock():
+        note_as_migrated()
 
 
 #: Of what they test nothing shows lists or the first page.

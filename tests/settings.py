@@ -30,7 +30,10 @@ else:
     )
 
 from schemaevo.settings import *  # noqa: E402, F403
-from schemaevo.settings import STATIC_ROOT, STORAGES  # noqa: E402
+from schemaevo.settings import INSTALLED_APPS, STATIC_ROOT, STORAGES  # noqa: E402
+
+# For its command that ends a test that commits.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.emptying"]
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # The manifest of hashed files exists only after collectstatic.

@@ -4,10 +4,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 
 import pytest
-from django.apps import apps
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from schemaevo.kernel.models import User
@@ -118,10 +116,6 @@ def visit(chromium: Browser, live_server: "object") -> Iterator[Callable[..., Vi
 @pytest.fixture
 def login_of(transactional_db: None) -> Callable[[str], User]:
     """Somebody who can sign in by password; `superuser` is a role too."""
-    # A test that commits ends with empty tables, those of the migration that makes the roles among them.
-    import_module("fragments.migrations.0002_make_roles").make_roles(apps, None)
-    for more in ("0003_let_operators_pause", "0005_let_schema_admins_extend", "0006_let_roles_see_quotas"):
-        import_module(f"fragments.migrations.{more}").grant(apps, None)
 
     def make(role: str) -> User:
         login = make_login(is_superuser=True) if role == "superuser" else make_login(role=role)
