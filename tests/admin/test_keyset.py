@@ -94,20 +94,19 @@ def test_the_number_of_queries_does_not_depend_on_the_rows(
     assert counts[0] <= 15
 
 
-@pytest.mark.parametrize("model", KEYSET, ids=name_of)
-def test_no_list_counts_all_rows_or_skips_some(
-    many: None, client_of: Callable[[str], Client], model: type[Model]
-) -> None:
-    client, base = client_of("superuser"), list_of(model)
-    with CaptureQueriesContext(connection) as queries:
-        html = client.get(base).content.decode()
-        if following := link_on(html, "next"):
-            client.get(base + following)
-    table = model._meta.db_table
-    ours = [query["sql"] for query in queries if f'"{table}"' in query["sql"]]
-    assert ours
-    assert not [sql for sql in ours if "OFFSET" in sql]
-    assert not [sql for sql in ours if "COUNT(" in sql and "LIMIT" not in sql]
+def test_no_list_counts_all_rows_or_skips_some(many: None, client_of: Callable[[str], Client]) -> None:
+    client = client_of("superuser")
+    for model in KEYSET:
+        base = list_of(model)
+        with CaptureQueriesContext(connection) as queries:
+            html = client.get(base).content.decode()
+            if following := link_on(html, "next"):
+                client.get(base + following)
+        table = model._meta.db_table
+        ours = [query["sql"] for query in queries if f'"{table}"' in query["sql"]]
+        assert ours, model
+        assert not [sql for sql in ours if "OFFSET" in sql], model
+        assert not [sql for sql in ours if "COUNT(" in sql and "LIMIT" not in sql], model
 
 
 def test_a_deep_page_walks_the_index_from_its_place(many: None) -> None:
@@ -129,16 +128,14 @@ def test_an_order_of_two_directions_is_refused() -> None:
         Keyset(("-recorded_at", "id"))
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["x", "3", ">", ">AAAA", "<W10", ">WyIxIiwiMiJd", ">WyJ4Il0", ">W251bGxd", ">WyJcdTAwMDAiXQ", ">é"],
-)
-def test_a_place_that_is_none_leads_to_the_first_page(
-    many: None, client_of: Callable[[str], Client], place: str
-) -> None:
-    answer = client_of("superuser").get(list_of(RawFragment), {"p": place}, follow=True)
-    assert answer.status_code == 200
-    assert answer.redirect_chain
+def test_a_place_that_is_none_leads_to_the_first_page(many: None, client_of: Callable[[str], Client]) -> None:
+    client = client_of("superuser")
+    for place in (
+        "x", "3", ">", ">AAAA", "<W10", ">WyIxIiwiMiJd", ">WyJ4Il0", ">W251bGxd", ">WyJcdTAwMDAiXQ", ">é"
+    ):  # fmt: skip
+        answer = client.get(list_of(RawFragment), {"p": place}, follow=True)
+        assert answer.status_code == 200, place
+        assert answer.redirect_chain, place
 
 
 def test_a_list_that_takes_too_long_says_so(

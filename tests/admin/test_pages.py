@@ -10,7 +10,6 @@ import pytest
 from django.conf import settings
 from django.contrib import admin
 from django.db import connection
-from django.db.models import Model
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -23,7 +22,7 @@ from schemaevo.kernel.models import Job, JobState, User
 from schemaevo.kernel.pages import estimates
 from schemaevo.kernel.pages.estimates import rows_by_choice, rows_counted
 from snapshots.models import EntitySnapshot, Observation
-from tests.admin.addresses import READ_ONLY, list_of, name_of, page_of
+from tests.admin.addresses import READ_ONLY, list_of, page_of
 from tests.admin.conftest import Store
 from tests.factories import (
     SHELL,
@@ -340,15 +339,15 @@ def test_times_are_in_the_zone_of_the_login_with_utc_beside(
 BAD_TEXTS = ["\0", "no such", "9" * 40, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "<b>"]
 
 
-@pytest.mark.parametrize("model", READ_ONLY, ids=name_of)
 def test_a_filter_that_makes_no_sense_finds_nothing_and_breaks_nothing(
-    store: Store, client_of: Callable[[str], Client], model: type[Model]
+    store: Store, client_of: Callable[[str], Client]
 ) -> None:
     client = client_of("viewer")
-    for declared in admin.site._registry[model].list_filter:
-        for text in BAD_TEXTS:
-            answer = client.get(list_of(model), {declared.parameter_name: text})  # type: ignore[union-attr]
-            assert answer.status_code in {200, 302}, (declared, text)
+    for model in READ_ONLY:
+        for declared in admin.site._registry[model].list_filter:
+            for text in BAD_TEXTS:
+                answer = client.get(list_of(model), {declared.parameter_name: text})  # type: ignore[union-attr]
+                assert answer.status_code in {200, 302}, (model, declared, text)
 
 
 def test_the_page_of_an_entity_draws_no_empty_box(store: Store, client_of: Callable[[str], Client]) -> None:

@@ -8,7 +8,7 @@ from django.test import Client
 
 from fragments.models import DeadLetter, RawFragment
 from snapshots.models import EntitySnapshot, Observation
-from tests.admin.addresses import READ_ONLY, list_of, name_of, page_of
+from tests.admin.addresses import READ_ONLY, list_of, page_of
 from tests.admin.conftest import SECRET, Store
 
 
@@ -45,9 +45,12 @@ def test_a_viewer_sees_names_and_counts(store: Store, client_of: Callable[[str],
     assert store.letter.code in client.get(page_of(store.letter)).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("model", "lookup"),
-    [
+@pytest.mark.parametrize("role", ["viewer", "superuser"])
+def test_no_list_can_be_narrowed_by_a_value(
+    store: Store, client_of: Callable[[str], Client], role: str
+) -> None:
+    client = client_of(role)
+    for model, lookup in (
         (EntitySnapshot, "values__colour__startswith"),
         (EntitySnapshot, "merge_state__icontains"),
         (Observation, "fields__colour"),
@@ -56,22 +59,16 @@ def test_a_viewer_sees_names_and_counts(store: Store, client_of: Callable[[str],
         (RawFragment, "value_hash"),
         (DeadLetter, "message__icontains"),
         (DeadLetter, "raw"),
-    ],
-)
-@pytest.mark.parametrize("role", ["viewer", "superuser"])
-def test_no_list_can_be_narrowed_by_a_value(
-    store: Store, client_of: Callable[[str], Client], role: str, model: type, lookup: str
-) -> None:
-    answer = client_of(role).get(f"{list_of(model)}?{urlencode({lookup: SECRET[0]})}")
-    assert answer.status_code == 400
+    ):
+        answer = client.get(f"{list_of(model)}?{urlencode({lookup: SECRET[0]})}")
+        assert answer.status_code == 400, (model, lookup)
 
 
-@pytest.mark.parametrize("model", [EntitySnapshot, Observation, RawFragment, DeadLetter], ids=name_of)
-def test_searching_for_a_value_finds_nothing(
-    store: Store, client_of: Callable[[str], Client], model: type
-) -> None:
-    html = client_of("superuser").get(list_of(model), {"q": SECRET}).content.decode()
-    assert html.count('class="data-row') == (1 if model is DeadLetter else 0)
+def test_searching_for_a_value_finds_nothing(store: Store, client_of: Callable[[str], Client]) -> None:
+    client = client_of("superuser")
+    for model in (EntitySnapshot, Observation, RawFragment, DeadLetter):
+        html = client.get(list_of(model), {"q": SECRET}).content.decode()
+        assert html.count('class="data-row') == (1 if model is DeadLetter else 0), model
 
 
 def test_values_are_escaped(client_of: Callable[[str], Client], store: Store) -> None:

@@ -71,19 +71,16 @@ BAD: dict[str, Sequence[Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("member", "value"),
-    [(member, value) for member, values in BAD.items() for value in values],
-    ids=lambda value: str(value)[:24],
-)
-def test_a_member_that_no_export_has_is_named(line: Line, member: str, value: Any) -> None:
+@pytest.mark.parametrize("member", BAD)
+def test_a_member_that_no_export_has_is_named(line: Line, member: str) -> None:
     parts: list[Any] = member.replace("[0]", ".0").split(".")
     changed: Any = decode(canonical_bytes(line))
     within = changed
     for part in parts[:-1]:
         within = within[int(part) if part == "0" else part]
-    within[parts[-1]] = value
-    assert_refused(line, canonical_bytes(changed), "invalid_observation", member)
+    for value in BAD[member]:
+        within[parts[-1]] = value
+        assert_refused(line, canonical_bytes(changed), "invalid_observation", member)
     del within[parts[-1]]
     assert_refused(line, canonical_bytes(changed), "invalid_observation", member)
     assert "missing" in DeadLetter.objects.latest("id").message
