@@ -5,7 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import time
 from statistics import median
+from typing import NamedTuple
 
+import pytest
 from django.db import connection, connections, transaction
 
 from snapshots.domain.place import Place
@@ -14,7 +16,7 @@ from snapshots.services.recompute import (
     place_at_the_beginning,
     snapshots_recompute_waiting,
 )
-from snapshots.services.waiting import waiting_of
+from snapshots.services.waiting import OWNERS_AT_ONCE, owners_after, owners_waiting, waiting_of
 from tests.benchmarks import floor
 from tests.benchmarks.commands import peak_memory_of
 from tests.benchmarks.figures import Printer, alternating, scaled, seconds
@@ -89,31 +91,39 @@ def test_peak_memory_of_a_recomputation(printer: Printer) -> None:
     )
 
 
-def test_the_last_chunk_of_the_work_list(printer: Printer) -> None:
-    """Of one owner, so that no cursor helps: claims and what makes them wait no more, without the work between."""
+@pytest.mark.parametrize("owners", [1, 300])
+def test_the_last_chunk_of_the_work_list(printer: Printer, owners: int) -> None:
+    """Looks for owners, claims, and what makes them wait no more, without the work between.
+
+    Of one owner, so that no cursor helps; and of more owners than are looked at in one query.
+    """
     register()
     count = scaled(300_000, at_least=4_000)
-    owner = make_owner("owner")
-    wanted = schema_of(owner).reduction_hash
+    ids = [make_owner(f"owner-{number}") for number in range(owners)]
+    wanted = schema_of(ids[0]).reduction_hash
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO entity_snapshots (id, user_id, entity_type, entity_key, "values", provenance, merge_state,
                                           deleted, observation_count, reduction_hash)
-            SELECT gen_random_uuid(), %s, %s, n::text, '{}', '{}', '{}', false, 0, md5('before')
+            SELECT gen_random_uuid(), (%s::bigint[])[1 + n %% %s], %s, n::text,
+                   '{}', '{}', '{}', false, 0, md5('before')
               FROM generate_series(1, %s) AS n
             """,
-            [owner, ENTITY_TYPE, count],
+            [ids, owners, ENTITY_TYPE, count],
         )
     vacuum("entity_snapshots")
     times: list[float] = []
-    while claimed := _claim(owner, wanted, times):
-        assert len(claimed) <= CHUNK_ENTITIES
+    claimed = after = 0
+    while (look := _claim(after, wanted, times)).claimed:
+        assert look.claimed <= CHUNK_ENTITIES
+        claimed, after = claimed + look.claimed, look.after
+    assert claimed == count
     share = max(5, len(times) // 20)
     # The very last look finds nothing; it goes through all that is dead, and belongs to it.
     first, last = median(times[:share]), median(times[-share - 1 : -1])
     printer.figure(
-        f"work list of {count:,} snapshots: the last twentieth of its chunks, floor: the first",
+        f"work list of {count:,}, {owners} owner(s): the last twentieth of its chunks, floor: the first",
         f"{last * 1e3:.2f} ms",
         f"{first * 1e3:.2f} ms",
         last / first,
@@ -128,18 +138,35 @@ def test_the_last_chunk_of_the_work_list(printer: Printer) -> None:
     )
 
 
-def _claim(owner: int, wanted: str, times: list[float]) -> list[str]:
+class Look(NamedTuple):
+    """How many were claimed, and the owner up to whom nothing is left."""
+
+    claimed: int
+    after: int
+
+
+def _claim(after: int, wanted: str, times: list[float]) -> Look:
+    """A chunk, as a pass over all owners takes it."""
+    claimed: list[str] = []
     with transaction.atomic():
         began = time.perf_counter()
-        found = waiting_of(ENTITY_TYPE, owner, wanted, passed_over=[], limit=CHUNK_ENTITIES, claims=True)
+        owners = owners_after(ENTITY_TYPE, after, OWNERS_AT_ONCE)
+        busy = owners_waiting(ENTITY_TYPE, dict.fromkeys(owners, wanted))
+        for owner in owners:
+            if owner in busy:
+                room = CHUNK_ENTITIES - len(claimed)
+                found = waiting_of(ENTITY_TYPE, owner, wanted, passed_over=[], limit=room, claims=True)
+                claimed += [row.entity_id for row in found]
+                if len(found) == room:
+                    break
+            after = owner
         times.append(time.perf_counter() - began)
-        claimed = [row.entity_id for row in found]
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE entity_snapshots SET reduction_hash = %s WHERE id = ANY(%s::uuid[])",
                 [wanted, claimed],
             )
-    return claimed
+    return Look(len(claimed), after)
 
 
 def _make_owners(entities: int) -> None:

@@ -102,23 +102,23 @@ class Recomputation(StoreAtWork, RuleBasedStateMachine):
 
     @rule(data=st.data(), dice=randoms)
     def go_on(self, data: st.DataObject, dice: random.Random) -> None:
-        possible = [name for name, weight in STEPS.items() if self._is_possible(name) for _ in range(weight)]
+        impossible = self._impossible()
+        possible = [name for name, weight in STEPS.items() if name not in impossible for _ in range(weight)]
         getattr(self, data.draw(st.sampled_from(possible), "step"))(dice)
 
-    def _is_possible(self, step: str) -> bool:
-        match step:
-            case "ingest_under_a_taken_name":
-                return any(feed.names_its_records for _, feed in self.sent)
-            case "begin_to_ingest":
-                return self.late is None
-            case "commit_late" | "die_before_the_commit":
-                return self.late is not None
-            case "run" | "die_within_a_batch" | "stop_between_batches" | "run_beside_locked_rows":
-                return bool(self._live())
-            case "share":
-                return any(job.cursor is not None for job in self._live())
-            case _:
-                return True
+    def _impossible(self) -> set[str]:
+        """The steps for which nothing is there."""
+        owed = self._live()
+        missing = {
+            "ingest_under_a_taken_name": any(feed.names_its_records for _, feed in self.sent),
+            "begin_to_ingest": self.late is None,
+            "share": any(job.cursor is not None for job in owed),
+            **dict.fromkeys(("commit_late", "die_before_the_commit"), self.late is not None),
+            **dict.fromkeys(
+                ("run", "die_within_a_batch", "stop_between_batches", "run_beside_locked_rows"), bool(owed)
+            ),
+        }
+        return {name for name, is_there in missing.items() if not is_there}
 
     # --- records come in --------------------------------------------------------------------------------------
     def ingest(self, dice: random.Random) -> None:
