@@ -99,15 +99,22 @@ def owners_newest(entity_type: str) -> list[int]:
 
 
 def owners_waiting(entity_type: str, wanted: Mapping[int, str]) -> set[int]:
-    """Those of the owners who have snapshots that wait; `wanted` gives the hash of the rules in force of each."""
+    """Those of the owners who have snapshots that wait; `wanted` gives the hash of the rules in force of each.
+
+    Asked for the first of them, in order, and not whether one EXISTS: in that no order counts, and of an owner with
+    much of the table the planner expects to find one soon by reading it from its beginning. Where none waits on one
+    side, as at every moment of a run, that read all of it for every chunk.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             """
             SELECT o.user_id FROM unnest(%(owners)s::bigint[], %(hashes)s::text[]) AS o(user_id, wanted)
-             WHERE EXISTS (SELECT FROM entity_snapshots AS s WHERE s.entity_type = %(type)s
-                              AND s.user_id = o.user_id AND s.reduction_hash < o.wanted)
-                OR EXISTS (SELECT FROM entity_snapshots AS s WHERE s.entity_type = %(type)s
-                              AND s.user_id = o.user_id AND s.reduction_hash > o.wanted)
+             WHERE (SELECT true FROM entity_snapshots AS s WHERE s.entity_type = %(type)s
+                       AND s.user_id = o.user_id AND s.reduction_hash < o.wanted
+                     ORDER BY s.reduction_hash LIMIT 1)
+                OR (SELECT true FROM entity_snapshots AS s WHERE s.entity_type = %(type)s
+                       AND s.user_id = o.user_id AND s.reduction_hash > o.wanted
+                     ORDER BY s.reduction_hash LIMIT 1)
             """,
             {"type": entity_type, "owners": [*wanted.keys()], "hashes": [*wanted.values()]},
         )
