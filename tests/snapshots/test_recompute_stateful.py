@@ -74,7 +74,7 @@ STEPS = {
     "die_within_a_batch": 3,
     "stop_between_batches": 3,
     "share": 3,
-    "run_beside_locked_rows": 1,
+    "run_beside_locked_rows": 2,
     "refresh": 1,
 }
 #: Seeded by Hypothesis.
@@ -265,7 +265,8 @@ class Recomputation(StoreAtWork, RuleBasedStateMachine):
     def run_beside_locked_rows(self, dice: random.Random) -> None:
         """The run does what it can, and waits for the rest: nothing that somebody held is left behind."""
         job = dice.choice(self._live())
-        held = dice.sample(list(self.rows), dice.randint(1, len(self.rows)))
+        some = sorted(self.model.waiting()) or sorted(self.rows)
+        held = dice.sample(some, dice.randint(1, len(some)))
         are_held = threading.Event()
 
         def run_once_held() -> None:
