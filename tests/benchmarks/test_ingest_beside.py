@@ -47,6 +47,8 @@ OWNERS = 20
 #: Batches without a recomputation, and at least so many beside one.
 BATCHES = 240
 BATCHES_MIN = 10
+#: What is measured of a batch.
+TAKEN, LATE = 0, 1
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -58,7 +60,7 @@ def test_ingest_beside_a_recomputation(printer: Printer, workers: int) -> None:
         Histories(f"shop-{owner}").make(rows // OWNERS, 1)
     feed = Feed(rows)
     alone = [feed.next_batch() for _ in range(scaled(BATCHES, at_least=BATCHES_MIN))]
-    beside: list[float] = []
+    beside: list[tuple[float, float]] = []
     change_a_policy()
     run = job_alive(RECOMPUTE, ENTITY_TYPE)
     assert run is not None
@@ -70,19 +72,21 @@ def test_ingest_beside_a_recomputation(printer: Printer, workers: int) -> None:
     run.refresh_from_db()
     assert run.state == "done"
     assert not EntitySnapshot.objects.exclude(reduction_hash=feed.reduction_hash()).exists()
-    worst = p99(beside) / p99(alone)
-    printer.figure(
-        f"p99 of a batch of {BATCH} beside {workers} worker(s) at {rows:,} rows, floor: alone",
-        f"{p99(beside) * 1e3:.0f} ms",
-        f"{p99(alone) * 1e3:.0f} ms",
-        worst,
-        "<= 2",
-    )
+    for what, pick in (("from its beginning", TAKEN), ("from when it was due", LATE)):
+        measured, floor = p99([one[pick] for one in beside]), p99([one[pick] for one in alone])
+        printer.figure(
+            f"p99 of a batch of {BATCH} {what}, {workers} worker(s) at {rows:,} rows, floor: alone",
+            f"{measured * 1e3:.0f} ms",
+            f"{floor * 1e3:.0f} ms",
+            measured / floor,
+            "<= 2",
+        )
+    measured, floor = median(one[TAKEN] for one in beside), median(one[TAKEN] for one in alone)
     printer.figure(
         f"the median of the same, {len(beside)} and {len(alone)} batches",
-        f"{median(beside) * 1e3:.0f} ms",
-        f"{median(alone) * 1e3:.0f} ms",
-        median(beside) / median(alone),
+        f"{measured * 1e3:.0f} ms",
+        f"{floor * 1e3:.0f} ms",
+        measured / floor,
         "none",
     )
 
@@ -113,11 +117,12 @@ class Feed:
         """The next batch is due now."""
         self._due = time.perf_counter()
 
-    def next_batch(self) -> float:
-        """How long after it was due a batch is stored."""
+    def next_batch(self) -> tuple[float, float]:
+        """How long a batch takes, and how long after it was due it is stored."""
         self._clock.wait(max(0.0, self._due - time.perf_counter()))
         due, self._due = self._due, self._due + EVERY_S
         self._number += 1
+        began = time.perf_counter()
         lines = [Line(n, n, canonical_bytes(self._record())) for n in range(1, BATCH + 1)]
         run = ingest(
             source=Input(lines, "stream", source_name=f"feed-{self._number}", default_observed_at=EPOCH),
@@ -125,7 +130,8 @@ class Feed:
             actor=ACTOR,
         )
         assert run.observation_count == BATCH
-        return time.perf_counter() - due
+        ended = time.perf_counter()
+        return ended - began, ended - due
 
     def _record(self) -> JsonObject:
         owner, number = self._dice.randrange(OWNERS), self._dice.randint(1, self._each)

@@ -49,8 +49,8 @@ from tests.waiting import wait_for
 BOUNDS = {
     "OWNERS_AT_ONCE": 2,
     "CHUNK_ENTITIES": 2,
-    "CHUNK_OBSERVATIONS": 9,
-    "PART_OBSERVATIONS": 5,
+    "CHUNK_OBSERVATIONS": 4,
+    "PART_OBSERVATIONS": 4,
     "LONG_HISTORY": 6,
     "ROWS_AT_ONCE": 2,
 }
@@ -75,7 +75,7 @@ STEPS = {
     "stop_between_batches": 3,
     "share": 3,
     "run_beside_locked_rows": 2,
-    "refresh": 1,
+    "refresh": 3,
 }
 #: Seeded by Hypothesis.
 randoms = st.randoms(use_true_random=True)
