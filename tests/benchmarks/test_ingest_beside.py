@@ -65,6 +65,9 @@ def test_ingest_beside_a_recomputation(printer: Printer, workers: int) -> None:
     run = job_alive(RECOMPUTE, ENTITY_TYPE)
     assert run is not None
     feed.begin()
+    # What of the rest is the price of reducing anew what it meets and waits, and not of workers.
+    waiting = [feed.next_batch() for _ in range(BATCHES_MIN)]
+    feed.begin()
     with work_by(workers):
         ring(run.pk)
         while job_alive(RECOMPUTE, ENTITY_TYPE) is not None:
@@ -84,6 +87,14 @@ def test_ingest_beside_a_recomputation(printer: Printer, workers: int) -> None:
     measured, floor = median(one[TAKEN] for one in beside), median(one[TAKEN] for one in alone)
     printer.figure(
         f"the median of the same, {len(beside)} and {len(alone)} batches",
+        f"{measured * 1e3:.0f} ms",
+        f"{floor * 1e3:.0f} ms",
+        measured / floor,
+        "none",
+    )
+    measured = median(one[TAKEN] for one in waiting)
+    printer.figure(
+        "the median while all that it meets waits, and nobody works, floor: nothing waits",
         f"{measured * 1e3:.0f} ms",
         f"{floor * 1e3:.0f} ms",
         measured / floor,
