@@ -14,10 +14,13 @@ from django.db.models.functions import Now
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.errors import Conflict, NotFound
+from schemaevo.kernel.job_log import Line, lines_write
 from schemaevo.kernel.jobs import ring_after_commit
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobState
 
 MAY_CONTROL = "kernel.control_job"
+
+_DONE = {"pause": "Paused", "resume": "Resumed", "cancel": "Cancelled", "retry": "Asked to try again"}
 
 
 @transaction.atomic
@@ -122,6 +125,7 @@ def _move(
         after={"state": to.value},
         reason=reason,
     )
+    lines_write(job.pk, [Line(f"{_DONE[verb]} by {actor.name}.")])
     if to == JobState.PENDING:
         ring_after_commit(job.pk)
     job.refresh_from_db()

@@ -228,8 +228,7 @@ def _run_to_the_end(lease: Lease) -> None:
             lease.begin_again()
             lease.stop_if_due()
     except RunInterrupted as reason:
-        lease.give_back()
-        logger.info("Job %s %s rests: %s.", lease.kind, lease.job_id, reason)
+        lease.give_back(reason)
         ring(lease.job_id)
     except LeaseLost:
         raise

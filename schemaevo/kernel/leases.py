@@ -7,12 +7,11 @@ LeaseLost is raised, and the transaction that was to hold its results is rolled 
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from django.conf import settings
@@ -21,18 +20,15 @@ from django.db.models import BigIntegerField, Case, Exists, F, QuerySet, Value, 
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
 
-from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject
-from schemaevo.kernel.errors import DomainError
-from schemaevo.kernel.models import Job, JobState, Pause
-
-logger = logging.getLogger(__name__)
+from schemaevo.kernel.faults import error_text, error_told
+from schemaevo.kernel.job_log import Line, lines_write, record_move, worker_name
+from schemaevo.kernel.models import Job, JobState, LogLevel, Pause
+from schemaevo.kernel.progress import begun, counted
 
 FIRST_RETRY_S = 5
 RETRY_FACTOR = 4
 LAST_RETRY_S = 3600
-MAX_ERROR_LENGTH = 2000
 
 
 class LeaseLost(Exception):
@@ -68,6 +64,7 @@ class Batch:
 
     cursor: Json
     done_count: int = 0
+    lines: list[Line] = field(default_factory=list)
 
     def done(self, count: int) -> None:
         """`count` more pieces of work are part of this batch."""
@@ -100,6 +97,7 @@ class Lease:
         self._should_stop = should_stop
         self._stops_at = time.monotonic() + settings.SCHEMAEVO_RUN_BUDGET_S
         self._has_achieved = False
+        self._batch: Batch | None = None
 
     @contextmanager
     def batch(self) -> Iterator[Batch]:
@@ -114,14 +112,19 @@ class Lease:
         batch = Batch(cursor=self.cursor)
         with transaction.atomic():
             _let_go_when_asleep()
-            yield batch
+            self._batch = batch
+            try:
+                yield batch
+            finally:
+                self._batch = None
             has_moved = batch.cursor != self.cursor
             self._write(
                 **({"attempts": 0} if has_moved else {}),
+                **counted(batch.done_count),
                 cursor=batch.cursor,
-                done_count=F("done_count") + batch.done_count,
                 lease_expires_at=lease_end(),
             )
+            lines_write(self.job_id, batch.lines)
         self._has_achieved = True
         self.cursor = batch.cursor
         self.done_count += batch.done_count
@@ -134,6 +137,19 @@ class Lease:
         self.stop_if_asked()
         self._write(lease_expires_at=lease_end())
 
+    def log(self, text: str, level: LogLevel = LogLevel.INFO) -> None:
+        """The job's log says so, for people to read: few lines, and no values of records.
+
+        Inside a batch it is part of that batch. Raises: LeaseLost, outside of one.
+        """
+        line = Line(text, level)
+        if self._batch is not None:
+            self._batch.lines.append(line)
+            return
+        with transaction.atomic():
+            self._write(lease_expires_at=lease_end())
+            lines_write(self.job_id, [line])
+
     def set_total(self, count: int) -> None:
         """Pages show progress against `count`. Raises: LeaseLost."""
         self._write(total_count=count)
@@ -143,7 +159,7 @@ class Lease:
 
         `left` is how much there is still to do. Raises: LeaseLost.
         """
-        self._begin(cursor=cursor, total_count=F("done_count") + left)
+        self._begin(cursor=cursor, total_count=F("done_count") + left, **begun(F("done_count")))
 
     def counted(self) -> int:
         """How much is done, with what other jobs counted towards it."""
@@ -198,26 +214,29 @@ class Lease:
             )
             if ended:
                 self._record("finish", state, outcome=result)
+                self._tell(f"Ended: {state.label}.", LogLevel.WARNING if self.has_errors else LogLevel.INFO)
         return bool(ended)
 
     def begin_again(self) -> None:
         """A new pass begins, one that sees everything asked for until now. Raises: LeaseLost."""
+        line = Line("Begins another pass: it was asked for again meanwhile.")
         if self.again_from is None:
-            self._begin(cursor=None, done_count=0, total_count=None)
+            self._begin(line, cursor=None, total_count=None, **begun(0))
         else:
-            self._begin(cursor=self.again_from)
+            self._begin(line, cursor=self.again_from, **begun(F("done_count")))
         self.has_errors = False
         self._has_achieved = True
 
-    def _begin(self, *, cursor: Json, **columns: object) -> None:
+    def _begin(self, *lines: Line, cursor: Json, **columns: object) -> None:
         with transaction.atomic():
             self._write(cursor=cursor, wanted_seen=F("wanted"), lease_expires_at=lease_end(), **columns)
+            lines_write(self.job_id, lines)
             self._seen, self.done_count = Job.objects.values_list("wanted_seen", "done_count").get(
                 pk=self.job_id
             )
         self.cursor = cursor
 
-    def give_back(self) -> None:
+    def give_back(self, because: object = "the worker let go of it") -> None:
         """The job waits for the next worker, from where this one got to. Raises: LeaseLost.
 
         A run that got this far without failing is no attempt that failed.
@@ -232,6 +251,7 @@ class Lease:
                 lease_expires_at=None,
             )
             self._record("rest", JobState.PENDING)
+            self._tell(f"Rests: {because}.")
 
     def fail(self, error: Exception) -> None:
         """The attempt counts as failed: the job waits for a retry, or has failed until a person retries it.
@@ -243,17 +263,22 @@ class Lease:
             if job is None:
                 raise LeaseLost(f"Job {self.job_id} is no longer held by this worker.")
             attempts = job.attempts + 1
-            text = error_text(error)
+            rest_s = retry_delay_s(attempts)
+            text, told = error_text(error), error_told(error)
             if attempts < settings.SCHEMAEVO_JOB_MAX_ATTEMPTS and not isinstance(error, GivenUp):
                 self._write(
                     state=JobState.PENDING,
                     attempts=attempts,
                     error=text,
-                    not_before=Now() + timedelta(seconds=retry_delay_s(attempts)),
+                    not_before=Now() + timedelta(seconds=rest_s),
                     lease_token=None,
                     lease_expires_at=None,
                 )
                 self._record("retry_later", JobState.PENDING, outcome={"attempts": attempts})
+                self._tell(
+                    f"Attempt {attempts} failed: {told}. The next one follows in {rest_s} s.",
+                    LogLevel.WARNING,
+                )
             else:
                 self._write(
                     state=JobState.FAILED,
@@ -264,12 +289,16 @@ class Lease:
                     lease_expires_at=None,
                 )
                 self._record("fail", JobState.FAILED, outcome={"attempts": attempts})
+                self._tell(f"Failed for good at attempt {attempts}: {told}.", LogLevel.ERROR)
 
     def _mine(self) -> QuerySet[Job]:
         return Job.objects.filter(pk=self.job_id, state=JobState.RUNNING, lease_token=self._token)
 
     def _record(self, verb: str, after: JobState, outcome: JsonObject | None = None) -> None:
         record_move(self.job_id, self.kind, self.target, verb, JobState.RUNNING, after, outcome)
+
+    def _tell(self, text: str, level: LogLevel = LogLevel.INFO) -> None:
+        lines_write(self.job_id, [Line(text, level)])
 
     def _write(self, **columns: object) -> None:
         if not self._mine().update(**columns):
@@ -287,7 +316,7 @@ def count_towards(job_id: uuid.UUID, count: int) -> None:
     Raises: WorkEnded unless the job is pending or running.
     """
     live = Job.objects.filter(pk=job_id, state__in=(JobState.PENDING, JobState.RUNNING))
-    if not live.update(done_count=F("done_count") + count):
+    if not live.update(**counted(count)):
         raise WorkEnded(f"Job {job_id} is not being worked on.")
 
 
@@ -308,6 +337,9 @@ def claim(job_id: uuid.UUID, *, should_stop: Callable[[], bool] = nobody_asks_to
     for before it began.
     """
     token = uuid.uuid4()
+    done = Case(
+        When(cursor__isnull=True, then=Value(0)), default=F("done_count"), output_field=BigIntegerField()
+    )
     due = Job.objects.filter(~Exists(Pause.objects.all()), state=JobState.PENDING, not_before__lte=Now())
     with transaction.atomic():
         claimed = due.filter(pk=job_id).update(
@@ -316,16 +348,14 @@ def claim(job_id: uuid.UUID, *, should_stop: Callable[[], bool] = nobody_asks_to
             lease_expires_at=lease_end(),
             started_at=Coalesce("started_at", Now()),
             wanted_seen=Case(When(cursor__isnull=True, then=F("wanted")), default=F("wanted_seen")),
-            done_count=Case(
-                When(cursor__isnull=True, then=Value(0)),
-                default=F("done_count"),
-                output_field=BigIntegerField(),
-            ),
+            **begun(done),
         )
         if not claimed:
             return None
         job = Job.objects.get(pk=job_id)
         record_move(job.pk, job.kind, job.target, "start", JobState.PENDING, JobState.RUNNING)
+        where = "at the beginning" if job.cursor is None else "from where it was"
+        lines_write(job.pk, [Line(f"Started by worker {worker_name()}, {where}.")])
     return Lease(job, should_stop=should_stop)
 
 
@@ -355,42 +385,14 @@ def expire(job_id: uuid.UUID | None = None) -> list[uuid.UUID]:
                 lease_token=None,
                 lease_expires_at=None,
             )
-            logger.warning("Job %s %s: its worker died (attempt %s)", job.kind, job.pk, attempts)
             verb = "fail" if is_over else "retry_later"
             outcome: JsonObject = {"attempts": attempts}
             record_move(job.pk, job.kind, job.target, verb, JobState.RUNNING, state, outcome)
+            line = f"Taken from a worker that died without a word; attempt {attempts} ended so."
+            lines_write(job.pk, [Line(line, LogLevel.ERROR if is_over else LogLevel.WARNING)])
     return [job.pk for job in jobs]
-
-
-def record_move(
-    job_id: uuid.UUID,
-    kind: str,
-    target: str,
-    verb: str,
-    before: JobState,
-    after: JobState,
-    outcome: JsonObject | None = None,
-) -> None:
-    """The audit log says that the ledger itself moved the job to another state. Errors, which may quote values,
-    are not part of it."""
-    audit_record(
-        actor=Actor.system("jobs"),
-        action=f"job.{verb}",
-        target_type="job",
-        target_id=str(job_id),
-        before={"kind": kind, "target": target, "state": before.value},
-        after={"state": after.value, "outcome": outcome} if outcome is not None else {"state": after.value},
-    )
 
 
 def retry_delay_s(attempts: int) -> int:
     """How long a job rests after its `attempts`-th failure in a row: 5 s, 20 s, 80 s … at most an hour."""
     return int(min(FIRST_RETRY_S * RETRY_FACTOR ** (attempts - 1), LAST_RETRY_S))
-
-
-def error_text(error: Exception) -> str:
-    """What a person reads in the job's row. Short, and storable whatever the message holds."""
-    code = f" [{error.code}]" if isinstance(error, DomainError) else ""
-    text = f"{type(error).__name__}{code}: {error}"
-    # PostgreSQL stores neither NUL nor lone surrogates.
-    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()[:MAX_ERROR_LENGTH]

@@ -1,4 +1,5 @@
-"""The tables that know no domain: who may sign in, what was done, which work is owed, whether it may run."""
+"""The tables that know no domain: who may sign in, what was done, which work is owed and what became of it, whether it
+may run."""
 
 import uuid
 import zoneinfo
@@ -98,7 +99,8 @@ class Job(models.Model):
     `wanted_seen` before a pass over the work begins, and the job may finish only if nobody asked in between.
     It is remembered here and not by the worker, because a pass that goes on from its cursor after a crash or
     a pause has seen only what was asked for before that pass began. `lease_token` fences: a worker that slept
-    longer than its lease finds another token here and can write nothing.
+    longer than its lease finds another token here and can write nothing. The marks say what was done at two times of
+    late (schemaevo.kernel.progress).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -111,6 +113,10 @@ class Job(models.Model):
     result = ExactJSONField(_("result"), null=True)
     done_count = models.BigIntegerField(_("done"), default=0)
     total_count = models.BigIntegerField(_("total"), null=True)
+    first_mark_at = models.DateTimeField(null=True)
+    first_mark_count = models.BigIntegerField(null=True)
+    last_mark_at = models.DateTimeField(null=True)
+    last_mark_count = models.BigIntegerField(null=True)
     wanted = models.BigIntegerField(default=1)
     wanted_seen = models.BigIntegerField(default=0)
     attempts = models.IntegerField(_("attempts"), default=0)
@@ -155,6 +161,41 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target}".strip()
+
+
+class LogLevel(models.TextChoices):
+    INFO = "info", _("info")
+    WARNING = "warning", _("warning")
+    ERROR = "error", _("error")
+
+
+class JobLogLine(models.Model):
+    """One line of what became of a job, for people to read. Holds no stored values, and goes with its job."""
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(
+        Job,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("job"),
+    )
+    at = models.DateTimeField(_("when"), db_default=Now(), editable=False)
+    level = models.CharField(_("level"), max_length=8, choices=LogLevel.choices, default=LogLevel.INFO)
+    text = models.TextField(_("what"))
+
+    class Meta:
+        db_table = "job_log_lines"
+        verbose_name = _("line of a job's log")
+        verbose_name_plural = _("logs of jobs")
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["job", "id"], name="job_log_lines_job_ix"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Pause(models.Model):

@@ -117,8 +117,8 @@ def _place(cursor: Json) -> tuple[str, dict[str, int]]:
 
 
 # --- the ledger of this floor: jobs ---------------------------------------------------------------------
-# A job that ended, save the newest of its kind: pages show when work was last done and how it went, and the
-# clock asks the newest row whether periodic work is owed. Verification keeps its findings in its jobs.
+# A job that ended, with its log, save the newest of its kind: pages show when work was last done and how it went, and
+# the clock asks the newest row whether periodic work is owed. Verification keeps its findings in its jobs.
 _OLD_JOBS = """
     SELECT id FROM jobs
       JOIN (SELECT kind, max(requested_at) AS newest FROM jobs GROUP BY kind) AS latest USING (kind)
@@ -139,12 +139,19 @@ def _old_jobs_delete(cutoff: datetime, limit: int) -> int:
         # The states are asked for again: somebody may have retried a failed job meanwhile.
         cursor.execute(
             f"""
-            DELETE FROM jobs WHERE id IN ({_OLD_JOBS} ORDER BY finished_at LIMIT %s)
-               AND state IN ('done', 'completed_with_errors', 'failed', 'cancelled')
+            WITH gone AS (
+                DELETE FROM jobs WHERE id IN ({_OLD_JOBS} ORDER BY finished_at LIMIT %s)
+                   AND state IN ('done', 'completed_with_errors', 'failed', 'cancelled')
+                RETURNING id
+            ), lines AS (
+                DELETE FROM job_log_lines USING gone WHERE job_id = gone.id
+            )
+            SELECT count(*) FROM gone
             """,  # noqa: S608
             [cutoff, limit],
         )
-        return int(cursor.rowcount)
+        (count,) = cursor.fetchone()
+        return int(count)
 
 
 def register() -> None:

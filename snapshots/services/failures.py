@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
-from traceback import extract_tb
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,7 +12,7 @@ import psycopg
 from django.db import DatabaseError, connection
 
 from schemaevo.kernel.canonical import JsonObject
-from schemaevo.kernel.errors import DomainError
+from schemaevo.kernel.faults import error_kind, error_place
 from schemaevo.kernel.retention import Ledger, ledger_register
 from snapshots.models import RecomputeFailure
 
@@ -23,7 +21,6 @@ logger = logging.getLogger(__name__)
 #: Failures that the result of a run names.
 FAILURES_TOLD = 20
 
-_PROJECT = Path(__file__).resolve().parents[2]
 #: The class of SQLSTATE for a limit that was exceeded, such as how large a document may be.
 _LIMIT_EXCEEDED = "54"
 
@@ -52,23 +49,7 @@ def is_of_an_entity(error: Exception) -> bool:
 def failure_of(error: Exception, *, entity_id: str, user_id: int, reduction_hash: str) -> Failure:
     """The failure without anything of the error's message, which may quote values; the log has it all."""
     logger.error("Entity %s could not be recomputed.", entity_id, exc_info=error)
-    cause = error if isinstance(error, psycopg.Error) else error.__cause__
-    if isinstance(error, DomainError):
-        code = error.code
-    elif isinstance(cause, psycopg.Error) and cause.sqlstate:
-        code = f"{type(cause).__name__} {cause.sqlstate}"
-    else:
-        code = type(error).__name__
-    return Failure(entity_id, user_id, reduction_hash, code[:64], _place_of(error)[:200])
-
-
-def _place_of(error: Exception) -> str:
-    """Where in this project it was raised, as ``snapshots/domain/merge.py:88 in merge``."""
-    for frame in reversed(extract_tb(error.__traceback__)):
-        path = Path(frame.filename)
-        if path.is_relative_to(_PROJECT) and "site-packages" not in path.parts:
-            return f"{path.relative_to(_PROJECT)}:{frame.lineno} in {frame.name}"
-    return ""
+    return Failure(entity_id, user_id, reduction_hash, error_kind(error)[:64], error_place(error)[:200])
 
 
 def failures_record(failures: Iterable[Failure], *, entity_type: str, job_id: UUID | None) -> None:

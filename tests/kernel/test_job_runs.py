@@ -9,6 +9,7 @@ from django.utils import timezone
 from schemaevo.kernel import jobs, leases
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import Conflict
+from schemaevo.kernel.faults import error_text
 from schemaevo.kernel.job_control import job_pause, job_resume
 from schemaevo.kernel.jobs import Lease, LeaseLost
 from schemaevo.kernel.models import AuditEvent, Job, JobState
@@ -164,7 +165,7 @@ def test_the_rest_between_attempts_is_bounded():
 
 
 def test_any_error_can_be_stored(new_kind):
-    text = leases.error_text(ValueError("\0 \ud800" + "x" * 10_000))
+    text = error_text(ValueError("\0 \ud800" + "x" * 10_000))
 
     job = ask(new_kind())
     Job.objects.filter(pk=job.pk).update(error=text)
