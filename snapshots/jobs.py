@@ -1,6 +1,5 @@
 """Background work of this floor."""
 
-import logging
 from dataclasses import replace
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from schemaevo.kernel.jobs import (
     job_kind,
     job_request,
 )
-from schemaevo.kernel.models import JobQueue
+from schemaevo.kernel.models import JobQueue, LogLevel
 from schemaevo.kernel.verification import checks_run, outcomes_json
 from snapshots.domain.place import Pass, Place
 from snapshots.errors import TooManyFailures
@@ -34,13 +33,18 @@ from snapshots.services.refresh import (
 from snapshots.services.verify import Verified, snapshot_ids_sample, snapshots_verify
 from snapshots.services.waiting import waiting_counted
 
-logger = logging.getLogger(__name__)
-
 VERIFY = "verify_snapshots"
 #: The job kind that shares the work of a run; its target is the run's, and a number: `invoice/2`.
 SHARE = "share_recomputation"
 #: Of fewer entities than this another worker would come too late.
 ENTITIES_PER_SHARE = 500
+
+#: What the log of a run calls its passes.
+_PASSES = {
+    Pass.NEWEST: "the newest owners first",
+    Pass.ALL: "over all owners",
+    Pass.LAST: "over all owners, waiting for other workers",
+}
 
 
 def verify_run(lease: Lease) -> JsonObject:
@@ -109,6 +113,7 @@ def share_run(lease: Lease) -> JsonObject:
                 entity_type, only_owner = of_target(target)
                 here = place_at_the_beginning(entity_type=entity_type, only_owner=only_owner)
                 here = replace(here, since=begun.since)
+                lease.log(f"Shares the work of job {run.pk}.")
             with lease.batch() as batch:
                 chunk = _chunk(target, here, run.pk)
                 count_towards(run.pk, chunk.recomputed)
@@ -120,7 +125,7 @@ def share_run(lease: Lease) -> JsonObject:
                     break
                 here = here.again()
     except WorkEnded:
-        logger.info("The run that job %s shared was stopped or has ended.", lease.job_id)
+        lease.log("The run whose work it shared was stopped or has ended.")
     return {"recomputed": lease.done_count}
 
 
@@ -132,6 +137,7 @@ def refresh_run(lease: Lease) -> JsonObject:
         here = refresh_beginning()
         count = snapshots_to_refresh(entity_type=entity_type, only_owner=only_owner)
         lease.begin_pass(here.to_json(), left=count)
+        lease.log(f"Reduces all {count} snapshots anew.")
     since = here.since
     while here is not None:
         with lease.batch() as batch:
@@ -175,16 +181,21 @@ def _begin_pass(lease: Lease, place: Place) -> None:
         left += count
         lease.renew()
     lease.begin_pass(place.to_json(), left=left)
+    lease.log(f"A pass begins, {_PASSES[place.turn]}: {left} snapshots wait.")
     _ask_for_shares(lease, left)
 
 
 def _ask_for_shares(lease: Lease, left: int) -> None:
     """Other jobs share the work, as far as it is worth it; those that live already go on as they are."""
     wanted = min(settings.SCHEMAEVO_RECOMPUTE_WORKERS - 1, left // ENTITIES_PER_SHARE)
+    asked = 0
     for number in range(2, wanted + 2):
         target = f"{lease.target}/{number}"
         if job_alive(SHARE, target) is None:
             job_request(kind=SHARE, target=target)
+            asked += 1
+    if asked:
+        lease.log(f"Asked for {asked} more {'job' if asked == 1 else 'jobs'} to share the work.")
 
 
 def _stop_if_too_many_failed(lease: Lease, since: str) -> None:
@@ -192,6 +203,7 @@ def _stop_if_too_many_failed(lease: Lease, since: str) -> None:
     count = failures_count(job_id=lease.job_id, since=since)
     if count >= settings.SCHEMAEVO_RECOMPUTE_FAILURES_MAX:
         lease.begin_pass(None, left=0)
+        lease.log(f"Given up: {count} entities failed, so something else is wrong.", LogLevel.ERROR)
         raise TooManyFailures(count)
 
 
@@ -202,6 +214,8 @@ def _result(lease: Lease, since: str) -> JsonObject:
     if failed:
         lease.mark_errors()
         result["failed"] = failed
+        what = "1 entity was" if failed == 1 else f"{failed} entities were"
+        lease.log(f"{what} passed over and wait on; the table of this job lists them.", LogLevel.WARNING)
         result["examples"] = [*failures_told(job_id=lease.job_id, since=since)]
     return result
 
