@@ -346,6 +346,7 @@ UNFOLD = {
         lambda request: static("schemaevo/quotas.css"),
         lambda request: static("schemaevo/schemas.css"),
         lambda request: static("schemaevo/editor.css"),
+        lambda request: static("schemaevo/jobs.css"),
     ],
     "SIDEBAR": {
         "show_search": False,

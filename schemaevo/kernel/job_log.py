@@ -65,6 +65,11 @@ def lines_write(job_id: uuid.UUID, lines: Sequence[Line]) -> None:
         logger.log(_LEVELS[line.level], "Job %s: %s", job_id, row.text)
 
 
+def job_lines(*, job_id: uuid.UUID) -> list[JobLogLine]:
+    """The log of the job, newest line first."""
+    return list(JobLogLine.objects.filter(job=job_id).order_by("-id"))
+
+
 def record_move(
     job_id: uuid.UUID,
     kind: str,

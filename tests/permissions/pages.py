@@ -157,6 +157,7 @@ PAGES = [
     verb("admin:kernel_job_cancel", "control jobs", lambda s: [s.store.job.pk]),
     verb("admin:kernel_job_resume", "control jobs", lambda s: [s.store.paused_job.pk]),
     verb("admin:kernel_job_retry", "control jobs", lambda s: [s.store.failed_job.pk]),
+    Page("admin:kernel_job_live", "see", args=lambda s: [s.store.job.pk]),
     # --- schemas ---
     Page("admin:registry_schema_effective", "see", query=lambda s: "?type=thing"),
     Page("admin:registry_schema_compare", "see", args=lambda s: [s.store.own.schema_id]),

@@ -6,18 +6,22 @@ from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.core.exceptions import PermissionDenied
+from django.forms import Script
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from schemaevo.kernel.job_control import MAY_CONTROL, job_cancel, job_pause, job_resume, job_retry
-from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState
-from schemaevo.kernel.pages.display import NOTHING, amount, badge, hidden, json_block, moment
+from schemaevo.kernel.job_log import LINES_PER_LEVEL, job_lines
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, LogLevel
+from schemaevo.kernel.pages.display import badge, moment
 from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter
+from schemaevo.kernel.pages.job_progress import Progress, progress_shown
 from schemaevo.kernel.pages.job_tables import job_table
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import actor_of, may_see_values
@@ -33,6 +37,8 @@ JOB_TONES = {
     JobState.CANCELLED: "plain",
 }
 
+
+LINE_TONES = {LogLevel.INFO: "plain", LogLevel.WARNING: "warn", LogLevel.ERROR: "bad"}
 
 VERBS: dict[str, Callable[..., Job]] = {
     "retry": job_retry,
@@ -87,16 +93,20 @@ class JobAdmin(KeysetAdmin):
     list_filter = (JobStateFilter, JobQueueFilter, JobKindFilter)
     search_fields = ("=id",)
     search_help_text = _("Id of a job")
-    fieldsets = (
-        (None, {"fields": (("work", "shown_state"), ("progress", "queue"), ("attempts", "asked_by"))}),
-        (_("When"), {"fields": (("asked", "not_before_at"), ("started", "finished"), ("rung", "lease"))}),
-        (_("What came of it"), {"fields": ("shown_options", "shown_result", "shown_error")}),
-    )
-    change_form_outer_after_template = "admin/kernel/job/below.html"
+    list_before_template = "admin/kernel/job/list_followed.html"
+    change_form_outer_before_template = "admin/kernel/job/page.html"
+
+    class Media:
+        js = (Script("schemaevo/live.js", defer=True),)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """None: the template shows everything, and follows it."""
+        return ()
 
     def get_urls(self) -> list[URLPattern]:
-        """The verbs, POST only, before the addresses of the rows."""
+        """What a page follows, and the verbs, POST only, before the addresses of the rows."""
         return [
+            path("<uuid:job_id>/live/", self.admin_site.admin_view(self.live_view), name="kernel_job_live"),
             *(
                 path(
                     f"<uuid:job_id>/{verb}/",
@@ -110,13 +120,31 @@ class JobAdmin(KeysetAdmin):
 
     def page_context(self, request: HttpRequest, job: Job) -> dict[str, Any]:
         may_control = request.user.has_perm(MAY_CONTROL)
+        lines = job_lines(job_id=job.pk)
         return {
+            "job": job,
+            "tone": JOB_TONES[JobState(job.state)],
+            "is_over": job.state not in LIVE_JOB_STATES,
+            "progress": Progress.of(job, timezone.now()),
+            "lines": [(line, LINE_TONES[LogLevel(line.level)]) for line in lines],
+            "lines_per_level": LINES_PER_LEVEL,
             "table": job_table(job),
+            # An error, or a result, may quote the value that it was about.
+            "may_see_values": may_see_values(request),
             "verbs": [
                 (reverse(f"admin:kernel_job_{verb}", args=[job.pk]), VERB_LABELS[verb])
                 for verb in (verbs_for(job) if may_control else ())
             ],
         }
+
+    def live_view(self, request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+        """What the page of the job shows now, without the page around it, for a page that follows it."""
+        job = self.get_object(request, str(job_id))
+        if job is None:
+            raise Http404
+        if not self.has_view_permission(request, job):
+            raise PermissionDenied
+        return render(request, "admin/kernel/job/pieces.html", self.page_context(request, job))
 
     def control_view(self, request: HttpRequest, job_id: uuid.UUID, *, verb: str) -> HttpResponse:
         """The job is paused, resumed, cancelled or retried, or a message says why not. POST only."""
@@ -126,13 +154,6 @@ class JobAdmin(KeysetAdmin):
             job = VERBS[verb](job_id=job_id, actor=actor_of(request))
             messages.success(request, _now("The job is now %(state)s.") % {"state": job.get_state_display()})
         return HttpResponseRedirect(reverse("admin:kernel_job_change", args=[job_id]))
-
-    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        fieldsets = super().get_fieldsets(request, obj)
-        # An error may quote the value that it failed on.
-        if may_see_values(request):
-            return fieldsets
-        return (*fieldsets[:-1], (fieldsets[-1][0], {"fields": ("shown_options", "hidden_error")}))
 
     @admin.display(description=_("work"))
     def work(self, job: Job) -> str:
@@ -144,64 +165,12 @@ class JobAdmin(KeysetAdmin):
 
     @admin.display(description=_("progress"))
     def progress(self, job: Job) -> SafeString:
-        return progress_bar(job.done_count, job.total_count)
+        return progress_shown(Progress.of(job, timezone.now()))
 
     @admin.display(description=_("asked for"))
     def asked(self, job: Job) -> SafeString:
         return moment(job.requested_at)
 
-    @admin.display(description=_("asked for by"))
-    def asked_by(self, job: Job) -> str:
-        return str(job.requested_by) if job.requested_by else str(_("the system"))
-
-    @admin.display(description=_("not before"))
-    def not_before_at(self, job: Job) -> SafeString:
-        return moment(job.not_before)
-
-    @admin.display(description=_("started"))
-    def started(self, job: Job) -> SafeString:
-        return moment(job.started_at)
-
     @admin.display(description=_("finished"))
     def finished(self, job: Job) -> SafeString:
         return moment(job.finished_at)
-
-    @admin.display(description=_("last rung"))
-    def rung(self, job: Job) -> SafeString:
-        return moment(job.rung_at)
-
-    @admin.display(description=_("leased until"))
-    def lease(self, job: Job) -> SafeString:
-        return moment(job.lease_expires_at)
-
-    @admin.display(description=_("options"))
-    def shown_options(self, job: Job) -> SafeString:
-        return json_block(job.options)
-
-    @admin.display(description=_("result"))
-    def shown_result(self, job: Job) -> SafeString:
-        return NOTHING if job.result is None else json_block(job.result)
-
-    @admin.display(description=_("error"))
-    def shown_error(self, job: Job) -> SafeString:
-        return format_html('<pre class="se-json" tabindex="0">{}</pre>', job.error) if job.error else NOTHING
-
-    @admin.display(description=_("result and error"))
-    def hidden_error(self, job: Job) -> SafeString:
-        return hidden()
-
-
-def progress_bar(done: int, total: int | None) -> SafeString:
-    """How far work is: a bar where the end is known, else the count alone."""
-    if not total:
-        return amount(done) if done else NOTHING
-    share = min(100, done * 100 // total)
-    return format_html(
-        '<span class="se-progress" title="{} / {}"><progress max="100" value="{}" aria-label="{}"></progress>'
-        '<span class="se-number">{}&#8239;%</span></span>',
-        done,
-        total,
-        share,
-        _("progress"),
-        share,
-    )

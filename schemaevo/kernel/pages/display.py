@@ -1,6 +1,7 @@
 """How moments, numbers, states, links and JSON look on every page. All results are safe HTML."""
 
 from datetime import UTC, datetime
+from math import ceil
 
 import msgspec
 from django.contrib.humanize.templatetags.humanize import naturaltime
@@ -17,6 +18,7 @@ from schemaevo.kernel.canonical import Json, canonical_bytes, canonical_json
 FOLD_AT = 96
 #: In a list, JSON is cut to so many characters.
 LINE_AT = 80
+YEAR_S = 365 * 86_400
 NOTHING = format_html('<span class="se-none" aria-hidden="true">{}</span>', "–")
 
 
@@ -46,6 +48,20 @@ def ago(value: datetime | None) -> SafeString:
         exact.strftime("%Y-%m-%d %H:%M:%S.%f"),
         naturaltime(value),
     )
+
+
+def duration(seconds: float) -> str:
+    """About how long that is, as people say it, rounded up."""
+    if seconds < 60:
+        return _("less than a minute")
+    if seconds >= YEAR_S:
+        return _("more than a year")
+    minutes = ceil(seconds / 60)
+    if minutes < 90:
+        return _("about %(n)s min") % {"n": minutes}
+    if minutes < 48 * 60:
+        return _("about %(hours)s h %(minutes)s min") % {"hours": minutes // 60, "minutes": minutes % 60}
+    return _("about %(n)s days") % {"n": ceil(minutes / (24 * 60))}
 
 
 def amount(value: int | None) -> SafeString:

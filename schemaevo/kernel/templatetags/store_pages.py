@@ -1,5 +1,6 @@
 """The displays of schemaevo.kernel.pages.display, for templates."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString, mark_safe
 
 from schemaevo.kernel.canonical import Json
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job
 from schemaevo.kernel.pages import display
 from schemaevo.kernel.pause import MAY_SWITCH, pause_now
 
@@ -33,6 +35,17 @@ def amount(value: int | None) -> SafeString:
 @register.filter
 def json_value(value: Json) -> SafeString:
     return display.json_value(value)
+
+
+@register.filter
+def json_block(value: Json) -> SafeString:
+    return display.json_block(value)
+
+
+@register.filter
+def has_live_jobs(jobs: Iterable[Job]) -> bool:
+    """Whether one of the jobs may still go on."""
+    return any(job.state in LIVE_JOB_STATES for job in jobs)
 
 
 @register.simple_tag
