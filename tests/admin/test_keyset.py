@@ -14,7 +14,7 @@ from fragments.models import RawFragment
 from schemaevo.kernel.models import AuditEvent
 from schemaevo.kernel.pages import keyset
 from schemaevo.kernel.pages.keyset import Keyset
-from snapshots.admin import ObservationAdmin
+from snapshots.admin.observations import ObservationAdmin
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.admin.addresses import KEYSET, list_of, name_of, page_of
 from tests.factories import make_definition, make_run, make_user, make_version

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from fragments.models import RawFragment
 from schemaevo.kernel.pages import keyset, suggestions
-from snapshots.admin import EntitySnapshotAdmin
+from snapshots.admin.snapshots import EntitySnapshotAdmin
 from snapshots.models import EntitySnapshot
 from tests.admin.addresses import OURS
 from tests.factories import make_run, make_user

@@ -158,6 +158,13 @@ PAGES = [
     verb("admin:kernel_job_resume", "control jobs", lambda s: [s.store.paused_job.pk]),
     verb("admin:kernel_job_retry", "control jobs", lambda s: [s.store.failed_job.pk]),
     Page("admin:kernel_job_live", "see", args=lambda s: [s.store.job.pk]),
+    # --- recomputation ---
+    Page(
+        "admin:snapshots_entitysnapshot_recompute",
+        "control jobs",
+        "control jobs",
+        given=lambda s: {"type": THING, "owner": "", "what": "waiting"},
+    ),
     # --- schemas ---
     Page("admin:registry_schema_effective", "see", query=lambda s: "?type=thing"),
     Page("admin:registry_schema_compare", "see", args=lambda s: [s.store.own.schema_id]),

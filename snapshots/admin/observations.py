@@ -1,20 +1,16 @@
-"""Pages of sources, observations and snapshots."""
+"""Pages of sources and observations."""
 
 from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from registry.selectors_pages import reduction_hashes_in_force
-from schemaevo.kernel.models import Job
 from schemaevo.kernel.pages.display import (
     NOTHING,
-    amount,
-    badge,
     code,
     hidden,
     json_block,
@@ -30,20 +26,14 @@ from schemaevo.kernel.pages.filters import (
     IdFilter,
     NumberFilter,
     OwnerFilter,
-    PickFilter,
     PrefixFilter,
     TimeFilter,
     user_named,
     uuid_or_none,
 )
-from schemaevo.kernel.pages.job_tables import JobTable, job_table_provider
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import may_see_values
 from snapshots.models import EntitySnapshot, Observation, ObservationOrigin, Source
-from snapshots.selectors_failures import failures_of_job
-from snapshots.selectors_pages import snapshot_told
-from snapshots.services.observations import RECOMPUTE
-from snapshots.services.recomputation import REFRESH
 
 
 def owner_name(row: Any) -> SafeString:
@@ -270,119 +260,3 @@ def entity_search(request: HttpRequest, term: str, *, ids: tuple[str, ...]) -> Q
         found_owner = user_named(owner)
         entities = entities.none() if found_owner is None else entities.filter(user_id=found_owner)
     return Q(entity_id__in=entities.values("pk"))
-
-
-class KeyFilter(PrefixFilter):
-    title = _("beginning of the key")
-    parameter_name = "key"
-    column = "entity_key"
-
-
-class DeletedFilter(PickFilter):
-    title = _("deleted")
-    parameter_name = "deleted"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("1", _("Yes")), ("0", _("No"))]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        return queryset.filter(deleted=self.value() == "1") if self.value() in {"0", "1"} else queryset
-
-
-@admin.register(EntitySnapshot)
-class EntitySnapshotAdmin(KeysetAdmin):
-    """The merged state of every entity; on its page each value beside the observation it came from."""
-
-    keyset = Keyset(("user_id", "entity_type", "entity_key"))
-    referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
-    list_display = ("key", "entity_type", "owner", "state", "observations", "last_observed", "computed")
-    list_filter = (OwnerFilter, EntityTypeFilter, KeyFilter, DeletedFilter)
-    search_fields = ("=id",)
-    search_help_text = _("Entity key, or an id")
-    change_form_outer_before_template = "admin/snapshots/entitysnapshot/explained.html"
-
-    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """None, not even an empty one, which would be drawn as an empty box: the template shows everything."""
-        return ()
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # Lists and headings never need the documents; the page of one entity asks a selector for them.
-        return super().get_queryset(request).defer("values", "provenance", "merge_state")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if found := uuid_or_none(term):
-            return queryset.filter(pk=found), False
-        return queryset.filter(entity_key=term), False
-
-    def attach(self, rows: Any) -> None:
-        super().attach(rows)
-        wanted = reduction_hashes_in_force(owners={(row.entity_type, row.user_id) for row in rows})
-        for row in rows:
-            row.is_waiting = row.reduction_hash != wanted[row.entity_type, row.user_id]
-
-    def page_context(self, request: HttpRequest, snapshot: EntitySnapshot) -> dict[str, Any]:
-        return {
-            "told": snapshot_told(snapshot_id=snapshot.pk),
-            "may_see_values": may_see_values(request),
-        }
-
-    @admin.display(description=_("key"))
-    def key(self, snapshot: EntitySnapshot) -> SafeString:
-        return short(snapshot.entity_key)
-
-    @admin.display(description=_("owner"))
-    def owner(self, snapshot: EntitySnapshot) -> SafeString:
-        return owner_name(snapshot)
-
-    @admin.display(description=_("state"))
-    def state(self, snapshot: Any) -> SafeString:
-        states = [badge(_("waiting"), "warn")] if snapshot.is_waiting else []
-        if snapshot.deleted:
-            states.append(badge(_("deleted"), "bad"))
-        return format_html_join(" ", "{}", ((state,) for state in states or [badge(_("current"), "good")]))
-
-    @admin.display(description=_("observations"))
-    def observations(self, snapshot: EntitySnapshot) -> SafeString:
-        return amount(snapshot.observation_count)
-
-    @admin.display(description=_("last observed"))
-    def last_observed(self, snapshot: EntitySnapshot) -> SafeString:
-        return moment(snapshot.last_observation_at)
-
-    @admin.display(description=_("computed"))
-    def computed(self, snapshot: EntitySnapshot) -> SafeString:
-        return moment(snapshot.computed_at)
-
-
-def failures_table(job: Job) -> JobTable | None:
-    """The entities that a recomputation passed over, on the page of its job."""
-    found = failures_of_job(job_id=job.pk)
-    if not found.listed:
-        return None
-    return JobTable(
-        name="failures",
-        title=_("Could not be recomputed"),
-        count=found.count,
-        note=_("They were passed over and wait on. The next recomputation tries them again."),
-        headings=(_("Entity"), _("Entity type"), _("Owner"), _("Error"), _("Where"), _("When")),
-        rows=[
-            (
-                row_link("snapshots_entitysnapshot", told.failure.entity_id, short(told.entity_key)),
-                told.failure.entity_type,
-                short(told.owner),
-                code(told.failure.code),
-                code(told.failure.place) if told.failure.place else NOTHING,
-                moment(told.failure.failed_at),
-            )
-            for told in found.listed
-        ],
-    )
-
-
-for _kind in (RECOMPUTE, REFRESH):
-    job_table_provider(_kind, failures_table)
