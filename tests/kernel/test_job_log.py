@@ -16,6 +16,7 @@ from schemaevo.kernel.models import Job, JobLogLine, JobState, LogLevel
 from schemaevo.kernel.pause import store_pause
 from schemaevo.kernel.retention import TRIM
 from tests.factories import SHELL
+from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -160,6 +161,21 @@ def test_a_line_of_a_batch_is_kept_with_it_and_lost_with_it(new_kind):
     assert lines[3].startswith("Attempt 1 failed: ZeroDivisionError")
     assert len(lines) == 4
     assert log_of(job, LogLevel.WARNING)[0] == "between"
+
+
+def test_a_line_of_a_batch_locks_nothing_before_its_end(new_kind):
+    """The job's row is the last that a batch locks; whoever pauses the job would wait for the whole batch."""
+    others = []
+
+    def work(lease):
+        with lease.batch():
+            lease.log("said early")
+            others.extend(side_by_side([lambda: job_pause(job_id=lease.job_id, actor=SHELL).state]))
+
+    job = ask(new_kind(work))
+    run(job)
+    assert others == [JobState.PAUSED]
+    assert "said early" not in log_of(job)
 
 
 def test_after_a_batch_that_failed_a_line_is_written_at_once(new_kind):
