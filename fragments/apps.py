@@ -8,7 +8,8 @@ class FragmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from fragments import jobs
-        from fragments.services import retention
+        from fragments.services import references, retention
 
         jobs.register()
         retention.register()
+        references.register()

@@ -1,5 +1,7 @@
 """How quotas look: bars of usage, what is asked for, and the warning after an act that used some up."""
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.http import HttpRequest
 from django.urls import reverse
@@ -7,11 +9,14 @@ from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from registry.models import QuotaLimit, QuotaNotice, QuotaRequest, RequestState
 from registry.selectors_quotas import LimitUse
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.models import User
 from schemaevo.kernel.pages.display import badge, link, short
+from schemaevo.kernel.pages.finding_tables import FindingTable, text_of
 
 REQUEST_TONES = {
     RequestState.PENDING: "busy",
@@ -113,4 +118,32 @@ def quota_warned(request: HttpRequest, warning: str, *, user_id: int | None) -> 
         format_html(
             '{} <a class="se-link" href="{}">{}</a>', warning, quota_address(user_id), _("The owner's quota")
         ),
+    )
+
+
+def quota_divergences_table(found: Sequence[JsonObject]) -> FindingTable:
+    """On the page of a verification: each owner with the way to their quota, what it said, and what was counted."""
+    ids = {user_id for one in found if isinstance(user_id := one.get("user_id"), int)}
+    owners: dict[int, str] = dict(User.objects.filter(pk__in=ids).values_list("pk", "username"))
+
+    def owner(user_id: object) -> SafeString:
+        if not isinstance(user_id, int):
+            return short("")
+        return link(quota_address(user_id), short(owners.get(user_id, f"#{user_id}")))
+
+    return FindingTable(
+        (
+            gettext_lazy("Owner"),
+            gettext_lazy("Schemas"),
+            gettext_lazy("counted"),
+            gettext_lazy("Fields"),
+            gettext_lazy("counted"),
+        ),
+        [
+            (
+                owner(one.get("user_id")),
+                *(text_of(one, name) for name in ("schemas", "counted_schemas", "fields", "counted_fields")),
+            )
+            for one in found
+        ],
     )

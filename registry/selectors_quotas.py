@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connection
 from django.db.models import Case, Exists, F, IntegerField, OuterRef, QuerySet, Value, When
@@ -109,6 +109,14 @@ class Divergence:
         }
 
 
+class Compared(NamedTuple):
+    """What one chunk of users came to: how many, whose counters are wrong, and the last of them; None at the end."""
+
+    user_count: int
+    divergent: list[Divergence]
+    last_user: int | None
+
+
 def quota_from_row(row: UserQuota) -> Quota:
     """The quota that a row says."""
     return Quota(
@@ -184,24 +192,34 @@ def usage_counted(*, user_ids: Collection[int]) -> Mapping[int, tuple[int, int]]
 
 def quotas_divergent(*, after_user: int = 0) -> Iterator[Divergence]:
     """Every user above `after_user` whose counters are not the count, by ascending id; read in chunks."""
-    while user_ids := _users_after(after_user):
-        after_user = user_ids[-1]
-        with connection.cursor() as cursor:
-            # One statement: the counters and what they count are those of one moment.
-            cursor.execute(
-                """
-                SELECT c.user_id, coalesce(q.schema_count, 0), coalesce(q.total_fields, 0),
-                       c.schema_count, c.total_fields
-                  FROM user_schema_counts_v1(%s::bigint[]) AS c
-                  LEFT JOIN user_schema_quotas AS q ON q.user_id = c.user_id
-                 WHERE (coalesce(q.schema_count, 0), coalesce(q.total_fields, 0))
-                       IS DISTINCT FROM (c.schema_count, c.total_fields)
-                 ORDER BY c.user_id
-                """,
-                [user_ids],
-            )
-            found = cursor.fetchall()
-        yield from (Divergence(*row) for row in found)
+    last: int | None = after_user
+    while last is not None:
+        compared = quotas_compared(after_user=last)
+        yield from compared.divergent
+        last = compared.last_user
+
+
+def quotas_compared(*, after_user: int) -> Compared:
+    """The next chunk of users above `after_user`, each one's counters compared with what they count."""
+    user_ids = _users_after(after_user)
+    if not user_ids:
+        return Compared(0, [], None)
+    with connection.cursor() as cursor:
+        # One statement: the counters and what they count are those of one moment.
+        cursor.execute(
+            """
+            SELECT c.user_id, coalesce(q.schema_count, 0), coalesce(q.total_fields, 0),
+                   c.schema_count, c.total_fields
+              FROM user_schema_counts_v1(%s::bigint[]) AS c
+              LEFT JOIN user_schema_quotas AS q ON q.user_id = c.user_id
+             WHERE (coalesce(q.schema_count, 0), coalesce(q.total_fields, 0))
+                   IS DISTINCT FROM (c.schema_count, c.total_fields)
+             ORDER BY c.user_id
+            """,
+            [user_ids],
+        )
+        found = [Divergence(*row) for row in cursor.fetchall()]
+    return Compared(len(user_ids), found, user_ids[-1])
 
 
 def _users_after(after: int) -> list[int]:

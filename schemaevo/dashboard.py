@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -24,9 +24,10 @@ from schemaevo.kernel.pages.cache_backend import PageCache
 from schemaevo.kernel.pages.cached import cached_reads
 from schemaevo.kernel.pages.estimates import Amount, rows_by_choice, rows_counted
 from schemaevo.kernel.pause import MAY_SWITCH, pause_now
+from schemaevo.kernel.verification_figures import KindFigures, kinds_verified, share_verified
 from schemaevo.servers import server_states
-from snapshots.jobs import VERIFY
 from snapshots.models import EntitySnapshot, Observation
+from snapshots.services.verify import SNAPSHOTS
 
 RUNS_SHOWN = 6
 JOBS_SHOWN = 6
@@ -58,6 +59,22 @@ class Card:
     is_bad: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How far the store is verified: each kind's figures, and about how many per cent of the snapshots in a week."""
+
+    kinds: list[KindFigures]
+    snapshots: Amount
+    percent: int
+    last_at: datetime | None
+    every_min: int
+
+    @property
+    def diverging(self) -> list[KindFigures]:
+        """The kinds of which something is left as it is."""
+        return [figures for figures in self.kinds if not figures.is_settled]
+
+
 def dashboard_context(request: HttpRequest) -> dict[str, Any]:
     """Everything on the first page that this login may see."""
     may = request.user.has_perm
@@ -71,7 +88,8 @@ def dashboard_context(request: HttpRequest) -> dict[str, Any]:
         context["runs"] = [(run, RUN_TONES[IngestState(run.state)]) for run in runs]
     if may("kernel.view_job"):
         context["jobs"] = [(job, JOB_TONES[JobState(job.state)], _percent(job)) for job in _jobs_of_note()]
-        context["verified"] = _last_verify()
+    if may("kernel.view_verifyoutcome"):
+        context["verified"] = _verified()
     if may("registry.view_schemaversion"):
         # What this process remembers; the others have figures of their own, and ingest tells its at the end.
         context["schema_cache"] = cache_figures()
@@ -179,10 +197,20 @@ def _percent(job: Job) -> int | None:
     return min(100, job.done_count * 100 // job.total_count) if job.total_count else None
 
 
-def _last_verify() -> Job | None:
-    """The newest verification that came to an end."""
-    ended = [JobState.DONE, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED]
-    return Job.objects.filter(kind=VERIFY, state__in=ended).order_by("-requested_at").first()
+def _verified() -> Verified:
+    """How far the store is verified."""
+    kinds = kinds_verified()
+    snapshots = rows_counted(EntitySnapshot)
+    times = [figures.finished_at for figures in kinds if figures.finished_at is not None]
+    share = share_verified(kind=SNAPSHOTS, count=snapshots.value)
+    return Verified(
+        kinds=kinds,
+        snapshots=snapshots,
+        # Rounded down: 100 only where that is all of them, but for the last digits of a logarithm.
+        percent=int(share * 100 + 1e-6),
+        last_at=max(times, default=None),
+        every_min=max(1, settings.SCHEMAEVO_VERIFY_INTERVAL_S // 60),
+    )
 
 
 def _changed_without_review() -> list[AuditEvent]:

@@ -203,6 +203,7 @@ SCHEMAEVO_ARCHIVE_RETENTION_DAYS = _number("SCHEMAEVO_ARCHIVE_RETENTION_DAYS", 0
 SCHEMAEVO_LIFECYCLE_INTERVAL_S = _number("SCHEMAEVO_LIFECYCLE_INTERVAL_S", 3600)
 # How long the system's own ledgers are kept; 0 keeps them for ever. The audit log always is.
 SCHEMAEVO_RETENTION_DAYS_JOBS = _number("SCHEMAEVO_RETENTION_DAYS_JOBS", 30)
+SCHEMAEVO_RETENTION_DAYS_VERIFY = _number("SCHEMAEVO_RETENTION_DAYS_VERIFY", 90)
 SCHEMAEVO_RETENTION_DAYS_DEAD_LETTERS = _number("SCHEMAEVO_RETENTION_DAYS_DEAD_LETTERS", 90)
 SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS = _number("SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS", 365)
 SCHEMAEVO_RETENTION_INTERVAL_S = _number("SCHEMAEVO_RETENTION_INTERVAL_S", 86_400)
@@ -347,6 +348,7 @@ UNFOLD = {
         lambda request: static("schemaevo/schemas.css"),
         lambda request: static("schemaevo/editor.css"),
         lambda request: static("schemaevo/jobs.css"),
+        lambda request: static("schemaevo/verifications.css"),
     ],
     "SIDEBAR": {
         "show_search": False,
@@ -409,6 +411,7 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _entry("Jobs", "work_history", "kernel.job"),
+                    _entry("Verifications", "verified", "kernel.verifyoutcome"),
                     _entry("Audit log", "policy", "kernel.auditevent"),
                     _entry("Users", "group", "kernel.user"),
                     _entry("Roles", "badge", "auth.group"),

@@ -11,9 +11,11 @@ class SnapshotsConfig(AppConfig):
         from snapshots import jobs, receivers  # noqa: F401  the import connects the receivers
         from snapshots.selectors_field_data import snapshot_fields_without_data
         from snapshots.selectors_impact import snapshots_impact
-        from snapshots.services import failures
+        from snapshots.services import failures, references, verify
 
         jobs.register()
         failures.register()
+        verify.register()
+        references.register()
         field_data_provider(snapshot_fields_without_data)
         schema_impact_provider(snapshots_impact)

@@ -17,7 +17,6 @@ from schemaevo.kernel.jobs import (
     job_request,
 )
 from schemaevo.kernel.models import JobQueue, LogLevel
-from schemaevo.kernel.verification import checks_run, outcomes_json
 from snapshots.domain.place import Pass, Place
 from snapshots.errors import TooManyFailures
 from snapshots.services.failures import failures_count, failures_told
@@ -30,10 +29,8 @@ from snapshots.services.refresh import (
     snapshots_refresh,
     snapshots_to_refresh,
 )
-from snapshots.services.verify import Verified, snapshot_ids_sample, snapshots_verify
 from snapshots.services.waiting import waiting_counted
 
-VERIFY = "verify_snapshots"
 #: The job kind that shares the work of a run; its target is the run's, and a number: `invoice/2`.
 SHARE = "share_recomputation"
 #: Of fewer entities than this another worker would come too late.
@@ -45,26 +42,6 @@ _PASSES = {
     Pass.ALL: "over all owners",
     Pass.LAST: "over all owners, waiting for other workers",
 }
-
-
-def verify_run(lease: Lease) -> JsonObject:
-    """A random sample of snapshots is compared with their histories, and what every floor checks; the job keeps the
-    outcome.
-
-    Divergence is an error of the job, to be seen and settled by a person.
-    """
-    verified = Verified()
-    sample = list(snapshot_ids_sample(settings.SCHEMAEVO_VERIFY_SAMPLE))
-    lease.set_total(sum(len(ids) for ids in sample))
-    for ids in sample:
-        with lease.batch() as batch:
-            verified.add(snapshots_verify(ids))
-            batch.done(len(ids))
-    with lease.batch():
-        outcomes = checks_run()
-    if verified.divergent or any(outcome.divergent for outcome in outcomes):
-        lease.mark_errors()
-    return {**verified.to_json(), "checks": outcomes_json(outcomes)}
 
 
 def recompute_run(lease: Lease) -> JsonObject:
@@ -222,7 +199,6 @@ def _result(lease: Lease, since: str) -> JsonObject:
 
 def register() -> None:
     """The kinds of this floor are known to the ledger."""
-    job_kind(VERIFY, queue=JobQueue.LIFECYCLE, run=verify_run, every_s=settings.SCHEMAEVO_VERIFY_INTERVAL_S)
     job_kind(RECOMPUTE, queue=JobQueue.RECOMPUTE, run=recompute_run)
     job_kind(SHARE, queue=JobQueue.RECOMPUTE, run=share_run)
     job_kind(REFRESH, queue=JobQueue.RECOMPUTE, run=refresh_run)

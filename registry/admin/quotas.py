@@ -16,7 +16,13 @@ from django.utils.translation import gettext_lazy as _
 from registry.admin.quota_forms import AskForm, MaximaForm
 from registry.models import UserQuota
 from registry.providers import fields_without_data
-from registry.quota_displays import maxima_in_words, quota_address, quota_warned, usage_bar
+from registry.quota_displays import (
+    maxima_in_words,
+    quota_address,
+    quota_divergences_table,
+    quota_warned,
+    usage_bar,
+)
 from registry.selectors_quota_pages import (
     consumers_found,
     has_asked_for,
@@ -28,11 +34,13 @@ from registry.selectors_quota_pages import (
 from registry.selectors_quotas import WARN_FROM_PERCENT, quota_from_row, quotas_with_fullness
 from registry.services.quota_requests import quota_request_create
 from registry.services.quotas import quota_set_maximum
+from registry.services.verify import QUOTAS
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.models import User
 from schemaevo.kernel.owners import user_by_name
 from schemaevo.kernel.pages.display import moment, short
 from schemaevo.kernel.pages.filters import OwnerFilter, PickFilter
+from schemaevo.kernel.pages.finding_tables import finding_table_provider
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import actor_of
 from schemaevo.kernel.pages.verbs import refusals_told, verb_page
@@ -215,3 +223,6 @@ class UserQuotaAdmin(KeysetAdmin):
     @admin.display(description=_("changed"))
     def changed(self, row: UserQuota) -> SafeString:
         return moment(row.changed_at)
+
+
+finding_table_provider(QUOTAS, quota_divergences_table)

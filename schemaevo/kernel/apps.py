@@ -12,10 +12,17 @@ class KernelConfig(AppConfig):
         from cachalot.settings import SUPPORTED_CACHE_BACKENDS
         from django.conf import settings
 
-        from schemaevo.kernel import checks, retention  # noqa: F401  checks registers the system checks
+        from schemaevo.kernel import (  # noqa: F401  checks registers the system checks
+            checks,
+            references,
+            retention,
+            verification_runs,
+        )
         from schemaevo.kernel.pages.cached import forget_lost_transactions, install
 
         retention.register()
+        verification_runs.register()
+        references.register()
         install()
         request_started.connect(forget_lost_transactions)
         # cachalot warns of backends that it does not know.

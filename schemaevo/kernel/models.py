@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from schemaevo.kernel.fields import ExactJSONField
+from schemaevo.kernel.models_verification import VerifyOutcome as VerifyOutcome
+from schemaevo.kernel.models_verification import VerifyScope as VerifyScope
 
 
 def validate_time_zone(name: str) -> None:

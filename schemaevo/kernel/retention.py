@@ -118,7 +118,7 @@ def _place(cursor: Json) -> tuple[str, dict[str, int]]:
 
 # --- the ledger of this floor: jobs ---------------------------------------------------------------------
 # A job that ended, with its log, save the newest of its kind: pages show when work was last done and how it went, and
-# the clock asks the newest row whether periodic work is owed. Verification keeps its findings in its jobs.
+# the clock asks the newest row whether periodic work is owed.
 _OLD_JOBS = """
     SELECT id FROM jobs
       JOIN (SELECT kind, max(requested_at) AS newest FROM jobs GROUP BY kind) AS latest USING (kind)

@@ -277,7 +277,9 @@ def _reduced(
     if len(part) == 1 and lengths.get(part[0].entity_id, 0) > LONG_HISTORY:
         (row,) = part
         schema = schemas[row.user_id]
-        return [NewSnapshot(row.entity_id, schema, _merged(row.entity_id, schema.definition, entity_max_s))]
+        return [
+            NewSnapshot(row.entity_id, schema, history_merged(row.entity_id, schema.definition, entity_max_s))
+        ]
     histories = histories_of([row.entity_id for row in part])
 
     def reduced(row: Waiting) -> NewSnapshot:
@@ -287,7 +289,7 @@ def _reduced(
     return [reduced(row) for row in part]
 
 
-def _merged(entity_id: str, definition: Definition | None, max_s: float | None) -> Reduced:
+def history_merged(entity_id: str, definition: Definition | None, max_s: float | None) -> Reduced:
     """The entity's observations merged while they are read, which gives what reducing them would.
 
     Memory holds the merge state and some rows, however long the history is. Raises: HistoryTooLong.

@@ -80,13 +80,13 @@ def snapshots_refresh(
     `snapshots_recompute_waiting`.
     """
     ends_at = time.monotonic() + CHUNK_S
-    keys = _keys_after(entity_type, place.owner, place.key)
+    keys = keys_after(entity_type, place.owner, place.key)
     while not keys:
-        owner = _owner_after(entity_type, place.owner, only_owner)
+        owner = owner_after(entity_type, place.owner, only_owner)
         if owner is None:
             return RefreshChunk(0, 0, None)
         place = replace(place, owner=owner, key="")
-        keys = _keys_after(entity_type, place.owner, place.key)
+        keys = keys_after(entity_type, place.owner, place.key)
     schemas = schemas_held(entity_type, {place.owner})
     rows = {row.entity_id: row for row in snapshots_lock_for_update(keys)}
     result = rows_recompute(
@@ -103,7 +103,7 @@ def snapshots_refresh(
     return RefreshChunk(result.recomputed, result.failed, replace(place, key=reached[-1]))
 
 
-def _keys_after(entity_type: str, owner: int, key: str) -> dict[str, str]:
+def keys_after(entity_type: str, owner: int, key: str) -> dict[str, str]:
     """The next entities of an owner, with their keys, in the order of these."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -116,7 +116,7 @@ def _keys_after(entity_type: str, owner: int, key: str) -> dict[str, str]:
         return dict(cursor.fetchall())
 
 
-def _owner_after(entity_type: str, after: int, only_owner: int | None) -> int | None:
+def owner_after(entity_type: str, after: int, only_owner: int | None) -> int | None:
     if only_owner is not None:
         return only_owner if only_owner > after else None
     return next(iter(owners_after(entity_type, after, 1)), None)

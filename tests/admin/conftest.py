@@ -13,6 +13,8 @@ from registry.models import ExtensionRevision, QuotaRequest, SchemaVersion
 from registry.services.compatibility import compatibility_set
 from registry.services.extensions import extension_save
 from schemaevo.kernel.models import User
+from schemaevo.kernel.verification import Extent
+from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.factories import (
     NOON,
@@ -77,6 +79,7 @@ def store(db: None) -> Store:
     make_maximum(user=owner, max_schemas=1)
     make_maximum(user=owner, max_schemas=10)
     request = make_quota_request(user=owner)
+    verification_make(extent=Extent(), actor=SHELL)
     return Store(
         owner=owner,
         version=version,

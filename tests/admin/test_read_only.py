@@ -34,6 +34,7 @@ def test_all_that_services_write_is_read_only() -> None:
         "dead_letters",
         "jobs",
         "audit_events",
+        "verify_outcomes",
     }
 
 

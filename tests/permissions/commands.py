@@ -11,7 +11,7 @@ from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
-from tests.permissions.services import ADDED, diverge, old_ledger
+from tests.permissions.services import ADDED, diverge, falsify, old_ledger
 from tests.registry.commands import written
 
 
@@ -88,6 +88,8 @@ COMMANDS = [
     Command(lambda s: ("recompute_snapshots", "--refresh", "--inline")),
     Command(lambda s: ("cleanup_fragments",), first=lambda s: put(LifecycleState.PROMOTED)),
     Command(lambda s: ("archive_fragments",), first=lambda s: old_fragments()),
+    Command(lambda s: ("verify",), audited=False),
+    Command(lambda s: ("verify", "--all", "--repair"), first=falsify),
     Command(lambda s: ("pause",)),
     Command(lambda s: ("resume",), first=lambda s: store_pause(actor=SHELL)),
     Command(lambda s: ("reset_admin", "--username", "root")),
@@ -110,6 +112,5 @@ OTHERS = {
     "show_schema": "reads",
     "show_snapshot": "reads",
     "up": "starts servers and programs",
-    "verify": "reads; with --repair it is the services snapshot_repair and quota_recount as the shell",
     "work": "a worker: runs jobs as the system",
 }

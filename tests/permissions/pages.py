@@ -270,6 +270,7 @@ SEEN: dict[str, str] = {
     "kernel.auditevent": "see",
     "kernel.job": "see",
     "kernel.user": "see users",
+    "kernel.verifyoutcome": "see",
     "registry.extensionrevision": "see",
     "registry.quotanotice": "see",
     "registry.quotarequest": "see",

@@ -18,6 +18,8 @@ from registry.models import ExtensionRevision, QuotaRequest, Schema, SchemaVersi
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
+from schemaevo.kernel.verification import Extent
+from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.admin.addresses import OURS
 from tests.factories import (
@@ -117,6 +119,7 @@ def make_store(folder: Path) -> Store:
     )
     # Granted, and nearly used up: the owner has notices.
     make_maximum(user=owner, max_schemas=3, max_fields=100)
+    verification_make(extent=Extent(), actor=SHELL)
     return Store(
         folder=folder,
         owner=owner,

@@ -48,8 +48,11 @@ from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_
 from schemaevo.kernel.models import Job, JobState
 from schemaevo.kernel.pause import store_pause, store_resume
 from schemaevo.kernel.retention import ledger_trim, ledgers_registered
+from schemaevo.kernel.verification import Extent, Finding
+from schemaevo.kernel.verification_runs import verification_make
+from snapshots.models import EntitySnapshot
 from snapshots.services.recomputation import recomputation_inline, recomputation_request
-from snapshots.services.verify import Divergence, snapshot_repair
+from snapshots.services.verify import Divergence, snapshot_repair, snapshots_verify_repair
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_user
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
@@ -92,6 +95,11 @@ def decide_all(scene: Scene, decision: Decision) -> None:
 def diverge(scene: Scene) -> None:
     """The owner's counters are wrong."""
     tamper(scene.store.owner, total_fields=77)
+
+
+def falsify(scene: Scene) -> None:
+    """The snapshot says what nobody observed."""
+    EntitySnapshot.objects.filter(pk=scene.store.snapshot.pk).update(observation_count=77)
 
 
 def grant_that_is_over(scene: Scene) -> None:
@@ -229,7 +237,7 @@ SERVICES = [
     line(
         "control jobs",
         quotas_verify_repair,
-        lambda s: list(quotas_verify_repair(s.actor)),
+        lambda s: quotas_verify_repair(s.actor, Finding("", {"user_id": s.store.owner.pk})),
         first=diverge,
     ),
     # --- records ---
@@ -261,6 +269,39 @@ SERVICES = [
             divergence=Divergence(str(s.store.snapshot.pk), THING, s.store.owner.pk, ("values",)),
             actor=s.actor,
         ),
+        first=falsify,
+    ),
+    line(
+        "control jobs",
+        snapshots_verify_repair,
+        lambda s: snapshots_verify_repair(
+            s.actor,
+            Divergence(str(s.store.snapshot.pk), THING, s.store.owner.pk, ("values",)).finding,
+        ),
+        first=falsify,
+    ),
+    line(
+        "control jobs",
+        verification_make,
+        lambda s: verification_make(extent=Extent(), actor=s.actor),
+        audited=False,
+        said="without repair",
+    ),
+    line(
+        "control jobs",
+        verification_make,
+        lambda s: verification_make(extent=Extent(), actor=s.actor, is_repair=True),
+        first=falsify,
+        said="with repair",
+    ),
+    line(
+        "control jobs",
+        verification_make,
+        lambda s: verification_make(extent=Extent(), actor=s.actor, is_repair=True, is_dry_run=True),
+        first=falsify,
+        writes=False,
+        audited=False,
+        said="dry",
     ),
     line(
         "control jobs",

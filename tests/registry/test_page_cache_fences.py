@@ -47,6 +47,7 @@ from schemaevo.kernel.jobs import run_job
 from schemaevo.kernel.models import Job, User
 from schemaevo.kernel.pages.cache_backend import PageCache
 from schemaevo.kernel.pages.cached import cached_reads
+from schemaevo.kernel.verification import Finding
 from tests.factories import (
     SHELL,
     THING,
@@ -161,7 +162,7 @@ def _quotas(owner: User) -> None:
     quota_grants_expire(actor=SHELL)
     quota_recount(user_id=owner.pk, actor=SHELL)
     list(quotas_repair(actor=SHELL))
-    list(quotas_verify_repair(SHELL))
+    quotas_verify_repair(SHELL, Finding("", {"user_id": owner.pk}))
     assert QuotaGrant.objects.exists()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -16,8 +17,9 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import Denied
 from schemaevo.kernel.jobs import job_request, run_job
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
+from schemaevo.kernel.verification import Repair
+from schemaevo.kernel.verification_runs import VERIFY
 from snapshots.domain.observed import Observed
-from snapshots.jobs import VERIFY
 from snapshots.models import EntitySnapshot
 from snapshots.services import verify as services
 from snapshots.services.merging import histories_of
@@ -48,7 +50,6 @@ RIGHT = {
     "divergent": 0,
     "repaired": 0,
     "examples": [],
-    "checks": {"quotas": {"divergent": 0, "repaired": 0, "examples": []}},
 }
 
 
@@ -79,12 +80,15 @@ def tamper(owner: User, key: str, assignment: str, *parameters: Any) -> str:
 
 
 def run(*arguments: str) -> tuple[dict[str, Any], int]:
+    """What is said of snapshots, and the exit code."""
     out = io.StringIO()
+    code = 0
     try:
         call_command("verify", "--json", *arguments, stdout=out, stderr=io.StringIO())
     except SystemExit as end:
-        return json.loads(out.getvalue()), int(end.code or 0)
-    return json.loads(out.getvalue()), 0
+        code = int(end.code or 0)
+    answer = json.loads(out.getvalue())
+    return {name: answer[name] for name in RIGHT}, code
 
 
 def test_what_ingest_writes_is_right(owner: User) -> None:
@@ -112,7 +116,13 @@ def test_every_tampered_column_is_found_and_named(owner: User, assignment: str, 
     answer, code = run("--all")
     assert code == 1
     assert (answer["checked"], answer["divergent"], answer["repaired"]) == (3, 1, 0)
-    assert answer["examples"] == [{"entity": identity, "entity_type": "thing", "columns": [column]}]
+    [example] = answer["examples"]
+    assert example == {
+        "entity": identity,
+        "entity_type": "thing",
+        "user_id": owner.pk,
+        "columns": [column],
+    }
 
 
 def test_long_histories_are_compared_a_few_at_a_time(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +199,67 @@ def test_only_who_may_control_jobs_repairs(owner: User) -> None:
     divergence = Divergence(tamper(owner, "one", "values = '{}'"), "thing", owner.pk, ("values",))
     with pytest.raises(Denied):
         snapshot_repair(divergence=divergence, actor=Actor.login(make_login(role="viewer")))
-    snapshot_repair(divergence=divergence, actor=Actor.login(make_login(role="operator")))
+    operator = Actor.login(make_login(role="operator"))
+    assert snapshot_repair(divergence=divergence, actor=operator) is Repair.DONE
     assert snapshots_verify([divergence.entity_id]).divergent == []
+
+
+def test_what_was_repaired_meanwhile_or_waits_is_not_repaired_again(owner: User) -> None:
+    divergence = Divergence(tamper(owner, "one", "values = '{}'"), "thing", owner.pk, ("values",))
+    assert snapshot_repair(divergence=divergence, actor=SHELL) is Repair.DONE
+    assert snapshot_repair(divergence=divergence, actor=SHELL) is Repair.NOT_NEEDED
+    tamper(owner, "one", "values = '{}', reduction_hash = ''")
+    assert snapshot_repair(divergence=divergence, actor=SHELL) is Repair.NOT_NEEDED
+    assert EntitySnapshot.objects.get(entity_key="one").values == {}
+    assert AuditEvent.objects.filter(action="snapshot.repair").count() == 1
+
+
+def test_a_history_that_cannot_be_reduced_is_told_and_costs_no_other_its_verification(
+    owner: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            INSERT INTO observations (id, user_id, entity_type, entity_id, source_id, observed_at, priority,
+                                      specificity, origin, content_id, fields)
+            SELECT gen_random_uuid(), o.user_id, o.entity_type, o.entity_id, source_id, observed_at, priority,
+                   specificity, origin, gen_random_uuid(), to_jsonb('secret'::text)
+              FROM observations AS o JOIN entity_snapshots AS s ON s.id = o.entity_id
+             WHERE s.entity_key = 'two' LIMIT 1
+            """
+        )
+    identity = tamper(owner, "three", "values = '{}'")
+    answer, code = run("--all")
+    assert (answer["checked"], answer["divergent"], code) == (3, 2, 1)
+    assert {one.get("error", "") for one in answer["examples"]} == {"AssertionError", ""}
+    answer, code = run("--all", "--repair")
+    assert (answer["divergent"], answer["repaired"], code) == (2, 1, 1)
+    [event] = AuditEvent.objects.filter(action="snapshot.repair")
+    assert event.target_id == identity
+
+
+@pytest.mark.parametrize("tampered", [False, True])
+def test_a_long_history_is_compared_while_it_is_read(
+    owner: User, monkeypatch: pytest.MonkeyPatch, tampered: bool
+) -> None:
+    monkeypatch.setattr(services, "LONG_HISTORY", 1)
+    monkeypatch.setattr(services, "CHUNK_OBSERVATIONS", 1)
+    monkeypatch.delattr(services, "reduce")
+    if tampered:
+        tamper(owner, "two", "values = '{}'")
+    answer, code = run("--all")
+    assert (answer["checked"], answer["divergent"], code) == (3, int(tampered), int(tampered))
+
+
+def test_a_history_that_takes_a_sample_too_long_is_not_compared(
+    owner: User, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    monkeypatch.setattr(services, "LONG_HISTORY", 1)
+    monkeypatch.setattr(services, "CHUNK_OBSERVATIONS", 1)
+    settings.SCHEMAEVO_LEASE_S = 0
+    assert run("--sample", "9")[0]["checked"] == 0
+    assert run("--all")[0]["checked"] == 3
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 120])
@@ -220,5 +289,5 @@ def test_the_periodic_job_keeps_its_finding(owner: User) -> None:
     run_job(str(job_request(kind=VERIFY).pk))
     job = Job.objects.filter(kind=VERIFY).latest("requested_at")
     assert job.state == JobState.COMPLETED_WITH_ERRORS
-    assert isinstance(job.result, dict)
-    assert (job.result["divergent"], job.result["repaired"]) == (1, 0)
+    found = job.result["kinds"]["snapshots"]
+    assert (found["divergent"], found["repaired"]) == (1, 0)

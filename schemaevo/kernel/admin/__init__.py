@@ -1,5 +1,5 @@
-"""Pages of users, roles, jobs and the audit log; importing them registers them."""
+"""Pages of users, roles, jobs, verifications and the audit log; importing them registers them."""
 
-from schemaevo.kernel.admin import audit, jobs, people
+from schemaevo.kernel.admin import audit, jobs, people, verifications
 
-__all__ = ["audit", "jobs", "people"]
+__all__ = ["audit", "jobs", "people", "verifications"]
