@@ -8,8 +8,9 @@ class FragmentsConfig(AppConfig):
 
     def ready(self) -> None:
         from fragments import jobs
-        from fragments.services import references, retention
+        from fragments.services import aggregates_verify, references, retention
 
         jobs.register()
         retention.register()
         references.register()
+        aggregates_verify.register()

@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from fragments.services.aggregates import Part, aggregates_rebuild, part_after
+from fragments.services.aggregates_verify import REBUILD
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.runs import runs_interrupt_silent
@@ -13,7 +14,6 @@ from schemaevo.kernel.models import JobQueue
 INTERRUPT = "interrupt_silent_runs"
 CLEAN_UP = "cleanup_fragments"
 ARCHIVE = "archive_fragments"
-REBUILD = "rebuild_aggregates"
 
 
 def interrupt_run(lease: Lease) -> JsonObject:

@@ -70,6 +70,25 @@ BEGIN
 END
 $$;
 
+-- What does not count any more is no sample either.
+CREATE FUNCTION raw_fragment_samples_drop_v1(changes raw_fragment_change_v1[], gone bigint[]) RETURNS void
+LANGUAGE sql AS $$
+    UPDATE raw_fragment_aggregates AS a
+       SET sample_values = coalesce(kept.samples, '[]')
+      FROM (
+        SELECT touched.id, jsonb_agg(sample ORDER BY place) FILTER (WHERE lost.id IS NULL) AS samples
+          FROM (
+            SELECT DISTINCT a.id, a.sample_values FROM raw_fragment_aggregates AS a
+              JOIN unnest(changes) USING (user_id, entity_type, fragment_key)
+             WHERE row_count < 0
+          ) AS touched
+         CROSS JOIN LATERAL jsonb_array_elements(touched.sample_values) WITH ORDINALITY AS s(sample, place)
+          LEFT JOIN unnest(gone) AS lost(id) ON lost.id = (sample ->> 'fragment')::bigint
+         GROUP BY touched.id HAVING count(lost.id) > 0
+      ) AS kept
+     WHERE kept.id = a.id
+$$;
+
 -- Whether a fragment counts. Inlined, as a plain expression.
 CREATE FUNCTION raw_fragment_counts_v1(lifecycle_state text, reason text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -155,22 +174,8 @@ BEGIN
     END IF;
     PERFORM raw_fragment_aggregates_change_v1(changes);
 
-    -- What does not count any more is no sample either.
-    UPDATE raw_fragment_aggregates AS a
-       SET sample_values = coalesce(kept.samples, '[]')
-      FROM (
-        SELECT touched.id, jsonb_agg(sample ORDER BY place) FILTER (WHERE gone.id IS NULL) AS samples
-          FROM (
-            SELECT DISTINCT a.id, a.sample_values FROM raw_fragment_aggregates AS a
-              JOIN unnest(changes) USING (user_id, entity_type, fragment_key)
-             WHERE row_count < 0
-          ) AS touched
-         CROSS JOIN LATERAL jsonb_array_elements(touched.sample_values) WITH ORDINALITY AS s(sample, place)
-          LEFT JOIN (SELECT id FROM added WHERE NOT raw_fragment_counts_v1(lifecycle_state, reason)) AS gone
-            ON gone.id = (sample ->> 'fragment')::bigint
-         GROUP BY touched.id HAVING count(gone.id) > 0
-      ) AS kept
-     WHERE kept.id = a.id;
+    PERFORM raw_fragment_samples_drop_v1(
+        changes, ARRAY(SELECT id FROM added WHERE NOT raw_fragment_counts_v1(lifecycle_state, reason)));
     RETURN NULL;
 END
 $$;
@@ -194,19 +199,7 @@ BEGIN
     END IF;
     PERFORM raw_fragment_aggregates_change_v1(changes);
 
-    UPDATE raw_fragment_aggregates AS a
-       SET sample_values = coalesce(kept.samples, '[]')
-      FROM (
-        SELECT touched.id, jsonb_agg(sample ORDER BY place) FILTER (WHERE removed.id IS NULL) AS samples
-          FROM (
-            SELECT DISTINCT a.id, a.sample_values FROM raw_fragment_aggregates AS a
-              JOIN unnest(changes) USING (user_id, entity_type, fragment_key)
-          ) AS touched
-         CROSS JOIN LATERAL jsonb_array_elements(touched.sample_values) WITH ORDINALITY AS s(sample, place)
-          LEFT JOIN removed ON removed.id = (sample ->> 'fragment')::bigint
-         GROUP BY touched.id HAVING count(removed.id) > 0
-      ) AS kept
-     WHERE kept.id = a.id;
+    PERFORM raw_fragment_samples_drop_v1(changes, ARRAY(SELECT id FROM removed));
     RETURN NULL;
 END
 $$;

@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from fragments.models import RawFragment
+from fragments.models import LifecycleState, RawFragment
 from schemaevo.kernel.models import AuditEvent
 from schemaevo.kernel.pages import keyset
 from schemaevo.kernel.pages.keyset import Keyset
@@ -18,6 +18,7 @@ from snapshots.admin.observations import ObservationAdmin
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.admin.addresses import KEYSET, list_of, name_of, page_of
 from tests.factories import make_definition, make_run, make_user, make_version
+from tests.lifecycle import put
 
 ROWS = 130
 
@@ -70,9 +71,9 @@ def test_going_back_close_to_the_start_shows_a_whole_first_page(
 ) -> None:
     client, base = client_of("superuser"), list_of(RawFragment)
     second = client.get(base + (link_on(client.get(base).content.decode(), "next") or "")).content.decode()
-    newest = RawFragment.objects.order_by("-id")[:10]
-    RawFragment.objects.filter(pk__in=[row.pk for row in newest]).update(lifecycle_state="active")
-    connection.cursor().execute("DELETE FROM raw_fragments WHERE id >= %s", [newest[9].pk])
+    tenth = RawFragment.objects.order_by("-id")[9].pk
+    put(LifecycleState.PENDING_DELETION, pk__gte=tenth)
+    connection.cursor().execute("DELETE FROM raw_fragments WHERE id >= %s", [tenth])
     page = ids_on(client.get(base + (link_on(second, "prev") or "")).content.decode(), RawFragment)
     assert page == [str(pk) for pk in RawFragment.objects.order_by("-id").values_list("pk", flat=True)[:50]]
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
-from fragments.jobs import REBUILD
 from fragments.models import LifecycleState, RawFragment, RawFragmentAggregate, RawFragmentAggregateSource
-from fragments.services.aggregates import Part, aggregates_different
+from fragments.services.aggregates_verify import REBUILD
 from schemaevo.kernel.jobs import job_request, run_job
-from schemaevo.kernel.models import Job, JobState, User
+from schemaevo.kernel.models import AuditEvent, Job, JobState, User
 from tests.aggregates import assert_aggregates_are_right
 from tests.factories import NOON, THING, make_definition, make_run, make_user, make_version
 from tests.lifecycle import put
@@ -176,8 +179,7 @@ def test_a_rebuild_counts_what_came_before_there_were_aggregates(owner: User) ->
             "UPDATE raw_fragments SET lifecycle_state = 'active', promoted_at = NULL, expires_at = NULL"
             " WHERE fragment_key = 'b'"
         )
-    assert aggregates_different(Part(owner.pk, THING)) == (2, ["a", "b"])
-
+    assert {one["field"] for one in verified()} == {"a", "b"}
     assert rebuild().result == {"aggregates": 4}
     assert_aggregates_are_right()
     assert columns() == right
@@ -191,7 +193,39 @@ def test_what_somebody_falsified_is_found_and_counted_anew(owner: User) -> None:
     RawFragmentAggregate.objects.create(user=owner, entity_type=THING, fragment_key="e", unique_sources=1)
     RawFragmentAggregateSource.objects.filter(fragment_key="d").delete()
 
-    assert aggregates_different(Part(owner.pk, THING)) == (5, ["a", "b", "c", "d", "e"])
-    rebuild()
-    assert aggregates_different(Part(owner.pk, THING)) == (5, [])
+    assert sorted(one["field"] for one in verified()) == ["a", "b", "c", "d", "e"]
+    assert {(one["user_id"], one["entity_type"]) for one in verified()} == {(owner.pk, THING)}
+    told = verify("--repair")
+    assert (told["divergent"], told["repaired"]) == (1, 1)
+    assert verified() == []
     assert_aggregates_are_right()
+    # One repair mended them all.
+    assert AuditEvent.objects.filter(action="aggregate.repair").count() == 1
+
+
+def test_while_they_are_counted_they_wait(owner: User) -> None:
+    make_run(user=owner, records=[{"k": "x", "a": 1, "b": 2}])
+    RawFragmentAggregate.objects.all().delete()
+    RawFragmentAggregate.objects.create(user=owner, entity_type=THING, fragment_key="a")
+    job = job_request(kind=REBUILD)
+
+    told = verify()
+    assert (told["divergent"], told["waiting"]) == (0, 1)
+    run_job(str(job.pk))
+    told = verify()
+    assert (told["divergent"], told["waiting"], told["checked"]) == (0, 0, 2)
+
+
+def verify(*options: str) -> dict[str, Any]:
+    """What the command says of aggregates."""
+    out = io.StringIO()
+    with suppress(SystemExit):
+        call_command("verify", "--all", "--json", *options, stdout=out, stderr=io.StringIO())
+    told: dict[str, Any] = json.loads(out.getvalue())["checks"]["aggregates"]
+    return told
+
+
+def verified() -> list[dict[str, Any]]:
+    """The divergent ones."""
+    examples: list[dict[str, Any]] = verify()["examples"]
+    return examples

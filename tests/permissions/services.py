@@ -9,7 +9,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from fragments.models import LifecycleState
+from fragments.models import LifecycleState, RawFragmentAggregate
+from fragments.services.aggregates_verify import aggregates_verify_repair
 from fragments.services.dry_run import ingest_foresee
 from fragments.services.ingest import Input, ingest
 from fragments.services.lifecycle import CLEANUP, fragments_restore
@@ -100,6 +101,13 @@ def diverge(scene: Scene) -> None:
 def falsify(scene: Scene) -> None:
     """The snapshot says what nobody observed."""
     EntitySnapshot.objects.filter(pk=scene.store.snapshot.pk).update(observation_count=77)
+
+
+def falsified_aggregate(scene: Scene) -> Finding:
+    """An aggregate counts what is not there, as `verify` tells it."""
+    RawFragmentAggregate.objects.update(sample_count=77)
+    field = scene.store.fragment.fragment_key
+    return Finding("", {"user_id": scene.store.owner.pk, "entity_type": THING, "field": field})
 
 
 def grant_that_is_over(scene: Scene) -> None:
@@ -321,6 +329,11 @@ SERVICES = [
         lifecycle_inline,
         lambda s: lifecycle_inline(moves=CLEANUP, name="cleanup", actor=s.actor),
         first=lambda s: put(LifecycleState.PROMOTED),
+    ),
+    line(
+        "control jobs",
+        aggregates_verify_repair,
+        lambda s: aggregates_verify_repair(s.actor, falsified_aggregate(s)),
     ),
     line(
         "restore fragments",

@@ -8,7 +8,7 @@ import schemaevo.kernel.fields
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("kernel", "0003_create_pauses"),
+        ("kernel", "0005_mark_progress"),
     ]
 
     operations = [
