@@ -11,6 +11,8 @@ CONTENT: Final = {
     "observations": "recorded_at, ingest_run_id",
     "raw_fragments": "id, first_seen_at, last_seen_at, promoted_at, archived_at, expires_at",
     "sources": "created_at",
+    "raw_fragment_aggregates": "id, last_seen_at, sample_values",
+    "raw_fragment_aggregate_sources": "id",
 }
 
 

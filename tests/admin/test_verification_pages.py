@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from fragments.services.aggregates_verify import AGGREGATES
 from registry.models import UserQuota
 from registry.services.verify import QUOTAS
 from schemaevo.kernel.jobs import job_request, run_job
@@ -61,13 +62,14 @@ def test_the_list_is_narrowed_by_kind_outcome_and_scope(
     wrong(store)
     verification_make(extent=Extent(5), actor=SHELL, kinds=[SNAPSHOTS], is_repair=True)
     client = client_of("viewer")
-    assert rows(client) == [SNAPSHOTS, SNAPSHOTS, REFERENCES, QUOTAS]
+    assert rows(client) == [SNAPSHOTS, SNAPSHOTS, REFERENCES, QUOTAS, AGGREGATES]
     assert rows(client, kind=QUOTAS) == [QUOTAS]
     assert rows(client, outcome="divergent") == [SNAPSHOTS, SNAPSHOTS]
     assert rows(client, outcome="left") == [SNAPSHOTS]
-    assert rows(client, outcome="right") == [REFERENCES, QUOTAS]
+    assert rows(client, outcome="right") == [REFERENCES, QUOTAS, AGGREGATES]
     assert rows(client, scope="sample") == [SNAPSHOTS]
-    assert rows(client, verification=str(newest(QUOTAS).verification)) == [SNAPSHOTS, REFERENCES, QUOTAS]
+    same = rows(client, verification=str(newest(QUOTAS).verification))
+    assert same == [SNAPSHOTS, REFERENCES, QUOTAS, AGGREGATES]
     assert rows(client, kind="weather") == rows(client, outcome="weather") == []
     text = read(client, list_of(VerifyOutcome), kind=QUOTAS, outcome="left")
     assert "Nothing like this has been found" in text

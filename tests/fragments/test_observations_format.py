@@ -26,7 +26,7 @@ from schemaevo.kernel.errors import Denied
 from schemaevo.kernel.models import User
 from snapshots.domain.identity import entity_id, source_id
 from snapshots.models import EntitySnapshot, Observation, Source
-from tests.content import forget_content, stored_content
+from tests.content import CONTENT, forget_content, stored_content
 from tests.factories import (
     NOON,
     THING,
@@ -134,8 +134,8 @@ def empty_store() -> None:
     """Not even users and schemas are there, and ids begin anew."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "TRUNCATE users, schemas, schema_registry, schema_epochs, observations, entity_snapshots,"
-            " raw_fragments, sources, ingest_runs, dead_letters RESTART IDENTITY CASCADE"
+            "TRUNCATE users, schemas, schema_registry, schema_epochs, ingest_runs, dead_letters,"
+            f" {', '.join(CONTENT)} RESTART IDENTITY CASCADE"
         )
 
 

@@ -80,6 +80,7 @@ def test_every_foreign_key_without_a_constraint_is_looked_at() -> None:
         ("raw_fragments", "source_id"),
         ("raw_fragments", "observation_id"),
         ("raw_fragment_aggregates", "user_id"),
+        ("job_log_lines", "job_id"),
         ("recompute_failures", "entity_id"),
         ("recompute_failures", "user_id"),
     }
