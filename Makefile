@@ -6,6 +6,8 @@ SHELL := /bin/sh
 ARGS ?=
 # Tests wait for servers and the browser about as long as they work: on two cores four of them at once are quickest.
 WORKERS ?= 4
+# Else every worker compiles every test, and every process that tests start all of the project, each time anew.
+test test-long bench: export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
 RUN := $(VENV)/bin/python
 
