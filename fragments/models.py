@@ -265,18 +265,10 @@ class RawFragmentAggregate(models.Model):
     unique_sources = models.BigIntegerField(_("sources"), default=0, db_default=0)
     last_seen_at = models.DateTimeField(_("last seen"), null=True)
     sample_values = ExactJSONField(_("samples"), default=list, db_default=[])
-    dominant_type = models.GeneratedField(
-        expression=models.Func("type_counts", function="raw_fragment_dominant_type_v1"),
-        output_field=models.TextField(),
-        db_persist=True,
-        verbose_name=_("type of most"),
-    )
-    type_consistency = models.GeneratedField(
-        expression=models.Func("type_counts", function="raw_fragment_type_consistency_v1"),
-        output_field=models.IntegerField(),
-        db_persist=True,
-        verbose_name=_("share of that type"),
-    )
+    # Both are generated columns of the database. Not Django's GeneratedField: its check asks the server for its
+    # version, and so an image could not be checked without one.
+    dominant_type = models.TextField(_("type of most"), db_default="", editable=False)
+    type_consistency = models.IntegerField(_("share of that type"), db_default=0, editable=False)
 
     class Meta:
         db_table = "raw_fragment_aggregates"

@@ -14,6 +14,15 @@ ASK_FOR_REBUILD = """
     ON CONFLICT DO NOTHING
 """
 
+#: They go with their table.
+GENERATE = """
+    ALTER TABLE raw_fragment_aggregates
+      ADD COLUMN dominant_type text NOT NULL
+          GENERATED ALWAYS AS (raw_fragment_dominant_type_v1(type_counts)) STORED,
+      ADD COLUMN type_consistency integer NOT NULL
+          GENERATED ALWAYS AS (raw_fragment_type_consistency_v1(type_counts)) STORED
+"""
+
 
 class Migration(migrations.Migration):
     dependencies = [
@@ -71,24 +80,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "dominant_type",
-                    models.GeneratedField(
-                        db_persist=True,
-                        expression=models.Func("type_counts", function="raw_fragment_dominant_type_v1"),
-                        output_field=models.TextField(),
-                        verbose_name="type of most",
-                    ),
-                ),
-                (
-                    "type_consistency",
-                    models.GeneratedField(
-                        db_persist=True,
-                        expression=models.Func("type_counts", function="raw_fragment_type_consistency_v1"),
-                        output_field=models.IntegerField(),
-                        verbose_name="share of that type",
-                    ),
-                ),
-                (
                     "user",
                     models.ForeignKey(
                         db_constraint=False,
@@ -115,6 +106,24 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
+        ),
+        migrations.RunSQL(
+            GENERATE,
+            migrations.RunSQL.noop,
+            state_operations=[
+                migrations.AddField(
+                    model_name="rawfragmentaggregate",
+                    name="dominant_type",
+                    field=models.TextField(db_default="", editable=False, verbose_name="type of most"),
+                ),
+                migrations.AddField(
+                    model_name="rawfragmentaggregate",
+                    name="type_consistency",
+                    field=models.IntegerField(
+                        db_default=0, editable=False, verbose_name="share of that type"
+                    ),
+                ),
+            ],
         ),
         RunSQLFile("fragments", "0003_aggregates_v1"),
         migrations.RunSQL(ASK_FOR_REBUILD, migrations.RunSQL.noop),
