@@ -243,8 +243,8 @@ class RawFragmentAggregate(models.Model):
     Counted are fragments that are active or archived, and of the reasons unknown_field, type_mismatch and constraint.
     `type_counts` gives for each value type how many of them have it, `format_counts` the same for ``type:format``;
     counts of nothing are left out; while the fragments of before are still being counted some may be negative.
-    `sample_values` are at most ten small and different ones: the value, and the
-    fragment that had it. `type_consistency` is in ten-thousandths.
+    `sample_values` are at most ten small and different ones: the value, and the fragment that had it.
+    `type_consistency` is in ten-thousandths.
     """
 
     id = models.BigAutoField(primary_key=True)

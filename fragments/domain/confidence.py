@@ -15,21 +15,8 @@ WHOLE = 10_000
 ENOUGH_SAMPLES = 10
 
 _SUFFIXES = (
-    *(
-        "_id",
-        "_ids",
-        "_at",
-        "_date",
-        "_time",
-        "_name",
-        "_names",
-        "_email",
-        "_url",
-        "_amount",
-        "_price",
-        "_cost",
-    ),
-    *("_address", "_phone", "_path"),
+    *("_id", "_ids", "_at", "_date", "_time", "_name", "_names", "_email", "_url"),
+    *("_amount", "_price", "_cost", "_address", "_phone", "_path"),
 )
 _PREFIXES = ("is_", "has_", "can_", "should_")
 #: Of these types a value has no form that another could differ from; numbers are whole or not as it happens.
