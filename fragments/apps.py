@@ -7,7 +7,7 @@ class FragmentsConfig(AppConfig):
     verbose_name = _("Fragments")
 
     def ready(self) -> None:
-        from fragments import jobs
+        from fragments import jobs, receivers  # noqa: F401  the import connects the receivers
         from fragments.services import aggregates_verify, references, retention
 
         jobs.register()

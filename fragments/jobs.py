@@ -4,6 +4,7 @@ from django.conf import settings
 
 from fragments.services.aggregates import Part, aggregates_rebuild, part_after
 from fragments.services.aggregates_verify import REBUILD
+from fragments.services.backfill_runs import PROMOTE, promote_run
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.runs import runs_interrupt_silent
@@ -53,6 +54,7 @@ def register() -> None:
     every_s = settings.SCHEMAEVO_LIFECYCLE_INTERVAL_S
     job_kind(CLEAN_UP, queue=JobQueue.LIFECYCLE, run=clean_up_run, every_s=every_s)
     job_kind(REBUILD, queue=JobQueue.LIFECYCLE, run=rebuild_run)
+    job_kind(PROMOTE, queue=JobQueue.RECOMPUTE, run=promote_run)
     job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)
     job_kind(
         INTERRUPT, queue=JobQueue.LIFECYCLE, run=interrupt_run, every_s=settings.SCHEMAEVO_INGEST_SILENCE_S

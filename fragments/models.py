@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from fragments.models_promotions import Promotion as Promotion
 from schemaevo.kernel.fields import ExactJSONField
 
 

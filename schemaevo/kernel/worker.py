@@ -10,6 +10,7 @@ from django.db import connections
 from rq import Worker
 
 from schemaevo.kernel import jobs
+from schemaevo.kernel.models import JobQueue
 
 #: How often a worker looks after its horse, and tells Redis that both live.
 MONITORING_INTERVAL_S = 5
@@ -19,6 +20,8 @@ MONITORING_INTERVAL_S = 5
 MAINTENANCE_INTERVAL_S = 10
 #: For how long Redis believes in a worker that says nothing while it waits for a bell.
 WORKER_TTL_S = 60
+#: By how much what nobody waits for yields to ingest and to pages where processors are short (nice(2)).
+NICENESS = 10
 
 
 class QuickRecoveryWorker(Worker):  # type: ignore[misc]  # rq is not typed for mypy here
@@ -48,6 +51,8 @@ class QuickRecoveryWorker(Worker):  # type: ignore[misc]  # rq is not typed for 
             return _stop_asked or bool(self._stop_requested) or os.getppid() != worker_pid
 
         jobs.process_should_stop = should_stop
+        if queue.name != JobQueue.INTERACTIVE.value:
+            os.nice(NICENESS)
         super().main_work_horse(job, queue)
 
     def setup_work_horse_signals(self) -> None:

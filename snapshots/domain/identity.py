@@ -41,6 +41,11 @@ def observation_content_id(
     return _uuid(b"observation", b"%b,%b]" % (trusted[:-1], record))
 
 
+def promotion_observation_id(ranks_as: str, field: str) -> str:
+    """The id of the observation by which a promotion says what the observation `ranks_as` once said of a field."""
+    return _uuid(b"promotion", canonical_bytes([ranks_as, field]))
+
+
 def _uuid(purpose: bytes, canonical: bytes) -> str:
     """A UUID of version 8 (RFC 9562: the content is the application's own), 122 bits of BLAKE2b."""
     text = blake2b(canonical, digest_size=16, person=purpose).hexdigest()

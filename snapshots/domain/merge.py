@@ -16,7 +16,7 @@ from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_
 from snapshots.domain.arrays import contributed_items
 from snapshots.domain.observed import DELETED_KEY, Observing
 from snapshots.domain.reducer import Provenance, Reduced
-from snapshots.domain.state import Deletion, FieldState, MergeState, RankingKey
+from snapshots.domain.state import Deletion, FieldState, MergeState, RankingKey, empty_state
 
 
 def merge(state: MergeState, observations: Iterable[Observing], definition: Definition | None) -> None:
@@ -54,6 +54,14 @@ def merge(state: MergeState, observations: Iterable[Observing], definition: Defi
                 chosen[name] = FieldState(key, value)
             elif key < held.key:
                 held.key, held.value = key, value
+
+
+def merged(observations: Iterable[Observing], definition: Definition | None) -> Reduced:
+    """What reducing exactly these observations, each given once, comes to: merged into an empty state, which is quicker
+    than to sort them."""
+    state = empty_state()
+    merge(state, observations, definition)
+    return project(state, definition)
 
 
 def project(state: MergeState, definition: Definition | None) -> Reduced:

@@ -1,9 +1,10 @@
 """Recording: observations become rows, and the snapshots of their entities take them in."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 
 import msgspec
 from django.conf import settings
@@ -14,9 +15,8 @@ from registry.domain.times import text_of_us
 from schemaevo.kernel.bulk import copy_into_temporary, copy_unless_taken
 from schemaevo.kernel.canonical import JsonObject, canonical_json
 from schemaevo.kernel.jobs import job_request
-from snapshots.domain.merge import merge, project
-from snapshots.domain.reducer import reduce
-from snapshots.domain.state import empty_state, read_state
+from snapshots.domain.merge import merge, merged, project
+from snapshots.domain.state import read_state
 from snapshots.models import ObservationOrigin
 from snapshots.selectors import observation_contents
 from snapshots.services.merging import (
@@ -100,6 +100,7 @@ def observations_record(
     observations: Sequence[NewObservation],
     schemas: Mapping[int, EffectiveSchema],
     are_new: bool = False,
+    leaves_waiting: bool = False,
     while_waiting: Callable[[], object] = lambda: None,
 ) -> Recorded:
     """The observations that are new are rows, and merged into their entities' snapshots.
@@ -113,6 +114,8 @@ def observations_record(
     SCHEMAEVO_INLINE_RECOMPUTE_MAX: then the snapshot is left waiting for a job.
 
     `are_new` is a guess, that none of them is there: it spares the look, and if it is wrong they are sent twice.
+    With `leaves_waiting` no entity is reduced anew: whatever waits since a change of schema is left to the job that
+    was asked for then, which will read these observations too.
     `while_waiting` is called when all that is new was sent and the server still works on it.
     """
     if not observations:
@@ -133,7 +136,7 @@ def observations_record(
     fresh: dict[str, list[NewObservation]] = defaultdict(list)
     for identity in inserted:
         fresh[unique[identity].entity_id].append(unique[identity])
-    _merge(fresh, schemas)
+    _merge(fresh, schemas, None if leaves_waiting else settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX)
     return Recorded(inserted, frozenset(conflicting))
 
 
@@ -192,8 +195,12 @@ def _columns_of(new: NewObservation, version_id: int | None) -> tuple[object, ..
     )
 
 
-def _merge(fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]) -> None:
-    """The snapshots of these entities have taken in the observations, which are rows already."""
+def _merge(
+    fresh: Mapping[str, Sequence[NewObservation]],
+    schemas: Mapping[int, EffectiveSchema],
+    inline_max: int | None,
+) -> None:
+    """The snapshots of these entities have taken in the observations, which are rows already, or wait."""
     if not fresh:
         return
     # Only a hint, read without a lock. A row that is not there yet is inserted as what it will be.
@@ -203,7 +210,9 @@ def _merge(fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, 
     )
     if len(inserted) < len(fresh):
         _merge_into_rows(
-            {identity: news for identity, news in fresh.items() if identity not in inserted}, schemas
+            {identity: news for identity, news in fresh.items() if identity not in inserted},
+            schemas,
+            inline_max,
         )
 
 
@@ -222,21 +231,24 @@ def _insert_first(
 
     def first(news: Sequence[NewObservation]) -> FirstSnapshot:
         schema = schemas[news[0].user_id]
-        state = empty_state()
-        merge(state, news, schema.definition)
-        reduced = project(state, schema.definition)
-        return FirstSnapshot(
-            news[0].user_id, news[0].entity_key, NewSnapshot(news[0].entity_id, schema, reduced)
-        )
+        content = NewSnapshot(news[0].entity_id, schema, merged(news, schema.definition))
+        return FirstSnapshot(news[0].user_id, news[0].entity_key, content)
 
     ordered = sorted(fresh.values(), key=lambda news: (news[0].user_id, news[0].entity_id))
     return snapshots_insert(lambda: map(first, ordered), entity_type=ordered[0][0].entity_type)
 
 
 def _merge_into_rows(
-    fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]
+    fresh: Mapping[str, Sequence[NewObservation]],
+    schemas: Mapping[int, EffectiveSchema],
+    inline_max: int | None,
 ) -> None:
-    """The rows of these entities, which are there, have taken in the observations."""
+    """The rows of these entities, which are there, have taken in the observations, or wait.
+
+    `inline_max` is the longest history that is reduced anew here. None: what waits since a change of schema is left to
+    the job that was asked for then; it loses its hash nevertheless, since after a change back it would seem as if it
+    had taken these observations in.
+    """
     fitting: list[LockedSnapshot] = []
     stale: list[LockedSnapshot] = []
     waiting: list[str] = []
@@ -244,7 +256,7 @@ def _merge_into_rows(
     def length(row: LockedSnapshot) -> int:
         return row.observation_count + len(fresh[row.entity_id])
 
-    def merged(row: LockedSnapshot) -> NewSnapshot:
+    def merged_into(row: LockedSnapshot) -> NewSnapshot:
         schema = schemas[row.user_id]
         state = read_state(row.state)
         merge(state, fresh[row.entity_id], schema.definition)
@@ -253,33 +265,34 @@ def _merge_into_rows(
     for row in snapshots_lock_for_update(fresh.keys()):
         if row.reduction_hash == schemas[row.user_id].reduction_hash:
             fitting.append(row)
-        elif row.reduction_hash and length(row) <= settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX:
+        elif row.reduction_hash and inline_max is not None and length(row) <= inline_max:
             stale.append(row)
         elif row.reduction_hash:
             waiting.append(row.entity_id)
         # What waits already is left to the job that was asked for when it began to wait: how long it is, only that will
         # know, since observations were stored without counting them. To ask again would only keep a run from its end,
         # for ever where the entity cannot be recomputed.
-    if fitting:
-        snapshots_write(map(merged, fitting))
-    for part in within_memory(stale, length, limit=settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX):
+    ready: Iterable[NewSnapshot] = map(merged_into, fitting)
+    for part in within_memory(stale, length, limit=inline_max or 0):
         histories = histories_of([row.entity_id for row in part])
-        snapshots_write(
-            NewSnapshot(
-                row.entity_id,
-                schemas[row.user_id],
-                reduce(histories[row.entity_id], schemas[row.user_id].definition),
-            )
+        anew = (
+            NewSnapshot(row.entity_id, schema, merged(histories[row.entity_id], schema.definition))
             for row in part
+            for schema in [schemas[row.user_id]]
         )
+        snapshots_write(chain(ready, anew))
+        ready = ()
+    if fitting and not stale:
+        snapshots_write(ready)
     if waiting:
-        _leave_waiting(waiting, next(iter(fresh.values()))[0].entity_type)
+        _leave_waiting(waiting)
+        if inline_max is not None:
+            job_request(kind=RECOMPUTE, target=next(iter(fresh.values()))[0].entity_type)
 
 
-def _leave_waiting(entity_ids: list[str], entity_type: str) -> None:
-    """The rows begin to wait for a recomputation, which is asked for: by one predicate all such work is found."""
+def _leave_waiting(entity_ids: list[str]) -> None:
+    """The rows begin to wait for a recomputation: by one predicate all such work is found."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE entity_snapshots SET reduction_hash = '' WHERE id = ANY(%s::uuid[])", [entity_ids]
         )
-    job_request(kind=RECOMPUTE, target=entity_type)

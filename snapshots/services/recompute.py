@@ -16,9 +16,9 @@ from registry.domain.effective import EffectiveSchema
 from registry.domain.times import to_us
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.locks import LockSpace, hold
-from snapshots.domain.merge import merge, project
+from snapshots.domain.merge import merge, merged, project
 from snapshots.domain.place import Pass, Place
-from snapshots.domain.reducer import Reduced, reduce
+from snapshots.domain.reducer import Reduced
 from snapshots.domain.state import empty_state
 from snapshots.errors import HistoryTooLong
 from snapshots.services.failures import (
@@ -284,7 +284,7 @@ def _reduced(
 
     def reduced(row: Waiting) -> NewSnapshot:
         schema = schemas[row.user_id]
-        return NewSnapshot(row.entity_id, schema, reduce(histories.get(row.entity_id, []), schema.definition))
+        return NewSnapshot(row.entity_id, schema, merged(histories.get(row.entity_id, []), schema.definition))
 
     return [reduced(row) for row in part]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
@@ -12,12 +13,20 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from fragments.models import RawFragment, RawFragmentAggregate
+from fragments.models_promotions import Promotion
 from fragments.services.aggregates import Part, aggregates_rebuild
+from fragments.services.backfill import Chunk, fragments_promote, fragments_take_back
+from fragments.services.backfill_runs import PROMOTE
 from fragments.services.lifecycle import ARCHIVE, DELETE, EXPIRE, Move, fragments_move, page_due
-from schemaevo.kernel.locks import LockSpace, hold
-from schemaevo.kernel.models import User
+from fragments.services.promotions import field_promote, promotion_undo
+from schemaevo.kernel.errors import DomainError
+from schemaevo.kernel.jobs import run_job
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job, User
+from snapshots.models import EntitySnapshot
+from snapshots.services.observations import RECOMPUTE
+from snapshots.services.verify import snapshots_verify
 from tests.aggregates import assert_aggregates_are_right
-from tests.factories import THING, make_definition, make_run, make_user, make_version
+from tests.factories import SHELL, THING, make_definition, make_run, make_user, make_version
 from tests.lifecycle import DAY
 from tests.rounds import rounds
 from tests.threads import side_by_side
@@ -46,18 +55,33 @@ def arrive(dice: random.Random, users: list[User]) -> None:
 
 
 def promote(dice: random.Random, users: list[User]) -> None:
-    """The waiting fragments of one key and two users, as promotion will do it: both locks first, users ascending."""
-    chosen = sorted(user.pk for user in dice.sample(users, 2))
-    with transaction.atomic():
-        hold(LockSpace.FRAGMENTS, [(user_id, THING) for user_id in chosen])
-        RawFragment.objects.filter(
-            user_id__in=chosen, fragment_key=dice.choice(KEYS), lifecycle_state__in=("active", "archived")
-        ).update(
-            lifecycle_state="promoted",
-            promoted_at=timezone.now(),
-            archived_at=None,
-            expires_at=timezone.now(),
+    """A field of one user is declared, and its fragments are promoted; at the same time somebody may undo it."""
+    user, key = dice.choice(users), dice.choice(KEYS)
+    with suppress(DomainError):
+        field_promote(
+            user_id=user.pk, entity_type=THING, field=key, declaration={"type": "string"}, actor=SHELL
         )
+    walk(fragments_promote, user, key)
+
+
+def undo(dice: random.Random, users: list[User]) -> None:
+    """A promotion is undone, and its fragments wait again."""
+    promotion = Promotion.objects.order_by("?").first()
+    if promotion is not None:
+        with suppress(DomainError):
+            promotion_undo(promotion_id=promotion.pk, actor=SHELL)
+        walk(fragments_take_back, promotion.user, promotion.fragment_key)
+
+
+def walk(act: Callable[..., Chunk], user: User, key: str) -> None:
+    """The job's way through the fragments of a field."""
+    spot = None
+    while True:
+        with transaction.atomic():
+            chunk = act(entity_type=THING, user_id=user.pk, field=key, after=spot)
+        spot = chunk.after
+        if spot is None:
+            return
 
 
 def move(move: Move, dice: random.Random, users: list[User]) -> None:
@@ -78,6 +102,7 @@ ACTS: list[Callable[[random.Random, list[User]], None]] = [
     arrive,
     arrive,
     promote,
+    undo,
     partial(move, ARCHIVE),
     partial(move, EXPIRE),
     partial(move, DELETE),
@@ -98,6 +123,13 @@ def test_eight_writers_leave_counts_that_equal_a_group_by() -> None:
 
     assert_aggregates_are_right()
     assert RawFragmentAggregate.objects.filter(sample_count__gt=0).exists()
+    # What was promoted meanwhile is in the snapshots.
+    for kind in (PROMOTE, RECOMPUTE):
+        while job := Job.objects.filter(kind=kind, state__in=LIVE_JOB_STATES).first():
+            run_job(str(job.pk))
+    verified = snapshots_verify([str(pk) for pk in EntitySnapshot.objects.values_list("pk", flat=True)])
+    assert (verified.waiting, verified.divergent) == (0, [])
+    assert_aggregates_are_right()
 
 
 def test_who_writes_without_the_lock_waits_and_is_counted() -> None:

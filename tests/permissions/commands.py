@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fragments.models import LifecycleState, RawFragment
+from fragments.models_promotions import Promotion
 from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
-from tests.permissions.services import ADDED, diverge, falsify, old_ledger
+from tests.permissions.services import ADDED, diverge, falsify, old_ledger, promote
 from tests.registry.commands import written
 
 
@@ -36,6 +37,11 @@ def _records(scene: Scene) -> str:
 
 def old_fragments() -> None:
     RawFragment.objects.update(last_seen_at=NOON.replace(year=2000))
+
+
+def newest_promotion() -> str:
+    """Its number, 0 where there is none."""
+    return str(Promotion.objects.values_list("pk", flat=True).order_by("-pk").first() or 0)
 
 
 def decide(*said: str) -> Callable[[Scene], tuple[str, ...]]:
@@ -88,6 +94,8 @@ COMMANDS = [
     Command(lambda s: ("recompute_snapshots", "--refresh", "--inline")),
     Command(lambda s: ("cleanup_fragments",), first=lambda s: put(LifecycleState.PROMOTED)),
     Command(lambda s: ("archive_fragments",), first=lambda s: old_fragments()),
+    Command(lambda s: ("promote_field", THING, "smell", "--user", s.store.owner.username)),
+    Command(lambda s: ("undo_promotion", newest_promotion()), first=lambda s: promote(s, SHELL)),
     Command(lambda s: ("verify",), audited=False),
     Command(lambda s: ("verify", "--all", "--repair"), first=falsify),
     Command(lambda s: ("pause",)),

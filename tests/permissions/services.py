@@ -10,11 +10,13 @@ from typing import Any
 from django.utils import timezone
 
 from fragments.models import LifecycleState, RawFragmentAggregate
+from fragments.models_promotions import Promotion
 from fragments.services.aggregates_verify import aggregates_verify_repair
 from fragments.services.dry_run import ingest_foresee
 from fragments.services.ingest import Input, ingest
 from fragments.services.lifecycle import CLEANUP, fragments_restore
 from fragments.services.lifecycle_runs import lifecycle_inline
+from fragments.services.promotions import field_promote, promotion_undo
 from fragments.services.records import IngestOptions
 from registry.domain.compatibility import Mode
 from registry.domain.definition import Declaration
@@ -44,6 +46,7 @@ from registry.services.quotas import (
 from registry.services.schemas import schema_register, schema_update
 from registry.services.settling import extensions_settle
 from registry.services.verify import quotas_verify_repair
+from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_retry
 from schemaevo.kernel.models import Job, JobState
@@ -108,6 +111,17 @@ def falsified_aggregate(scene: Scene) -> Finding:
     RawFragmentAggregate.objects.update(sample_count=77)
     field = scene.store.fragment.fragment_key
     return Finding("", {"user_id": scene.store.owner.pk, "entity_type": THING, "field": field})
+
+
+def promote(scene: Scene, actor: Actor) -> None:
+    """The owner's undeclared field is promoted."""
+    field_promote(
+        user_id=scene.store.owner.pk,
+        entity_type=THING,
+        field=scene.store.fragment.fragment_key,
+        declaration={"type": "string"},
+        actor=actor,
+    )
 
 
 def grant_that_is_over(scene: Scene) -> None:
@@ -340,6 +354,13 @@ SERVICES = [
         fragments_restore,
         lambda s: fragments_restore(user_id=s.store.owner.pk, entity_type=THING, actor=s.actor),
         first=lambda s: put(LifecycleState.PENDING_DELETION),
+    ),
+    line("promote fields", field_promote, lambda s: promote(s, s.actor)),
+    line(
+        "promote fields",
+        promotion_undo,
+        lambda s: promotion_undo(promotion_id=Promotion.objects.get().pk, actor=s.actor),
+        first=lambda s: promote(s, SHELL),
     ),
     # --- jobs ---
     line("control jobs", job_pause, lambda s: job_pause(job_id=s.store.job.pk, actor=s.actor)),

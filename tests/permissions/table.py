@@ -84,6 +84,7 @@ TABLE: dict[str, Row] = {
     "register schemas": Row("registry.register_schema", ADMINS),
     "activate schemas": Row("registry.activate_schema", ADMINS),
     "extend schemas": Row("registry.extend_schema", ADMINS),
+    "promote fields": Row("fragments.promote_field", ADMINS),
     "set compatibility": Row("registry.set_compatibility", ADMINS),
     "decide requests": Row("registry.decide_quota", ADMINS, never=ASKERS | NO_LOGIN, code="own_request"),
     "raise maxima": Row("registry.decide_quota", ADMINS, never=ASKERS, code="own_request"),

@@ -76,7 +76,7 @@ def test_what_was_passed_over_is_counted_in_one_line(
     run: Job, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
-    monkeypatch.setattr(recompute, "reduce", refuse)
+    monkeypatch.setattr(recompute, "merged", refuse)
     told = told_by(run)
     assert told[-2:] == [
         f"{KEYS} entities were passed over and wait on; the table of this job lists them.",
@@ -90,7 +90,7 @@ def test_a_run_that_is_given_up_tells_why(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     settings.SCHEMAEVO_RECOMPUTE_FAILURES_MAX = 1
-    monkeypatch.setattr(recompute, "reduce", refuse)
+    monkeypatch.setattr(recompute, "merged", refuse)
     told = told_by(run)
     assert told[-2] == "Given up: 2 entities failed, so something else is wrong."
     assert told[-1].startswith("Failed for good at attempt 1: too_many_failures at snapshots/jobs.py:")

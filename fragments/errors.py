@@ -1,0 +1,69 @@
+"""What can go wrong on this floor, as stable codes."""
+
+from schemaevo.kernel.errors import Conflict, NotFound
+
+
+class Undeclared(Conflict):
+    """Nothing is declared of the type for this user, so every field goes into observations; code `undeclared_type`."""
+
+    def __init__(self, entity_type: str) -> None:
+        super().__init__(
+            "undeclared_type",
+            f"No schema of {entity_type} applies to this user: every field goes into observations, and nothing is left "
+            "to promote. Register a schema first.",
+            entity_type=entity_type,
+        )
+
+
+class AlreadyDeclared(Conflict):
+    """The field is declared; code `already_declared`."""
+
+    def __init__(self, entity_type: str, field: str, field_type: str) -> None:
+        super().__init__(
+            "already_declared",
+            f"{field} is declared already, as {field_type}. What waits of it does not fit; a converter may help.",
+            entity_type=entity_type,
+            field=field,
+            type=field_type,
+        )
+
+
+class NoFragments(NotFound):
+    """Nothing was ever seen of the field; code `no_fragments`."""
+
+    def __init__(self, entity_type: str, field: str) -> None:
+        super().__init__(
+            "no_fragments",
+            f"No record of {entity_type} of this user has the undeclared field {field!r}; recommend_fields shows those "
+            "that there are.",
+            entity_type=entity_type,
+            field=field,
+        )
+
+
+class NoTypeKnown(Conflict):
+    """All values of the field are null, so its type has to be given; code `no_type_known`."""
+
+    def __init__(self, entity_type: str, field: str) -> None:
+        super().__init__(
+            "no_type_known",
+            f"All values of {field} are null: say of which type it is.",
+            entity_type=entity_type,
+            field=field,
+        )
+
+
+class PromotionNotFound(NotFound):
+    """There is no such promotion; code `promotion_not_found`."""
+
+    def __init__(self, promotion_id: int) -> None:
+        super().__init__(
+            "promotion_not_found", f"There is no promotion {promotion_id}.", promotion=str(promotion_id)
+        )
+
+
+class NotToBeUndone(Conflict):
+    """The promotion cannot be undone any more; codes `already_undone`, `not_the_newest`, `declared_otherwise`."""
+
+    def __init__(self, code: str, message: str, promotion_id: int) -> None:
+        super().__init__(code, message, promotion=str(promotion_id))

@@ -1,0 +1,225 @@
+"""The backfill: fragments whose field is declared by now become observations, chunk by chunk; and back, after an undo.
+
+The work list is the data itself. Of a declared field every waiting fragment is looked at, whatever its reason: what
+fits becomes an observation with its own time, source and trust, which ranks as the one that the value came with, and
+the rest stays. Each chunk is one transaction that holds the schemas (shared) and the fragments of its user, so that
+what is declared, what waits and what the snapshots take in are of one moment. Done twice it changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import connection
+
+from fragments.domain.promotion import judge
+from registry.cache import load_current_schemas
+from registry.domain.definition import Field
+from registry.domain.effective import EffectiveSchema
+from registry.domain.times import to_us
+from schemaevo.kernel.bulk import collector_paused
+from schemaevo.kernel.canonical import Json, decode_trusted
+from schemaevo.kernel.locks import LockSpace, hold
+from snapshots.domain.identity import promotion_observation_id
+from snapshots.models import ObservationOrigin
+from snapshots.services.merging import exact_specificity
+from snapshots.services.observations import NewObservation, observations_record
+from snapshots.services.recompute import schemas_held
+
+#: A chunk is one short transaction: an ingest of the same user waits for it.
+CHUNK_FRAGMENTS = 1_000
+
+
+class Waiting(NamedTuple):
+    """A field of a user, of which fragments are to be looked at."""
+
+    user_id: int
+    field: str
+
+
+class Spot(NamedTuple):
+    """A fragment's place among those of its field: they are gone through entity by entity, as an index has them."""
+
+    entity_id: str
+    fragment_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a chunk did: fragments promoted, those that did not fit, fragments taken back, and where the next begins;
+    None where nothing of the field is left."""
+
+    promoted: int
+    misfit: int
+    taken_back: int
+    after: Spot | None
+
+
+def fields_waiting(entity_type: str, owners: Collection[int]) -> list[Waiting]:
+    """The declared fields of these users of which fragments wait, by user and name."""
+    schemas = load_current_schemas(entity_type=entity_type, user_ids=owners)
+    declared = [(user_id, name) for user_id in sorted(owners) for name in sorted(_declared(schemas[user_id]))]
+    with connection.cursor() as cursor:
+        # A look into the index for each, of whatever number of fragments.
+        cursor.execute(
+            """
+            SELECT d.user_id, d.name
+              FROM unnest(%s::bigint[], %s::text[]) WITH ORDINALITY AS d(user_id, name, place)
+             WHERE (SELECT true FROM raw_fragments AS f
+                     WHERE f.user_id = d.user_id AND f.entity_type = %s AND f.fragment_key = d.name
+                       AND f.lifecycle_state IN ('active', 'archived') LIMIT 1)
+             ORDER BY d.place
+            """,
+            [[user_id for user_id, _ in declared], [name for _, name in declared], entity_type],
+        )
+        return [Waiting(*row) for row in cursor.fetchall()]
+
+
+@collector_paused()
+def fragments_promote(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> Chunk:
+    """The next waiting fragments of the field that fit its declaration are observations, and promoted; of the others
+    the reason says why not. Nothing happens where the field is not declared.
+
+    Runs inside the caller's transaction. Snapshots that wait since a change of schema are left to the job that was
+    asked for then. Raises: LockTimeout.
+    """
+    schema = schemas_held(entity_type, [user_id])[user_id]
+    declared = _declared(schema).get(field)
+    if declared is None:
+        return Chunk(0, 0, 0, None)
+    hold(LockSpace.FRAGMENTS, [(user_id, entity_type)])
+    # In a later statement than the one that took the lock: nobody adds to these rows any more.
+    rows = _rows(entity_type, user_id, field, after, "lifecycle_state IN ('active', 'archived')")
+    promoted: list[int] = []
+    misfits: dict[str, list[int]] = {}
+    observations: list[NewObservation] = []
+    for row in rows:
+        judged = judge(decode_trusted(row.value), declared)
+        if judged.reason is None:
+            promoted.append(row.fragment_id)
+            observations.append(row.observation(entity_type, user_id, {field: judged.value}))
+        elif judged.reason != row.reason:
+            misfits.setdefault(judged.reason, []).append(row.fragment_id)
+    observations_record(
+        observations=observations, schemas={user_id: schema}, are_new=True, leaves_waiting=True
+    )
+    _promote(promoted)
+    for reason, ids in misfits.items():
+        _update("reason = %s", [reason], ids)
+    return Chunk(len(promoted), len(rows) - len(promoted), 0, _next(rows))
+
+
+def fragments_take_back(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> Chunk:
+    """The next promoted fragments of the field wait again, as before it was declared. The observations stay, and say
+    nothing while it is not. Nothing happens where the field is declared, as it may be again.
+
+    Runs inside the caller's transaction. Raises: LockTimeout.
+    """
+    if field in _declared(schemas_held(entity_type, [user_id])[user_id]):
+        return Chunk(0, 0, 0, None)
+    hold(LockSpace.FRAGMENTS, [(user_id, entity_type)])
+    rows = _rows(entity_type, user_id, field, after, "reason <> 'converted_original'")
+    was_promoted = [row.fragment_id for row in rows if row.is_promoted]
+    _update(
+        "lifecycle_state = 'active', reason = 'unknown_field', promoted_at = NULL, archived_at = NULL,"
+        " expires_at = NULL",
+        [],
+        was_promoted,
+    )
+    _update(
+        "reason = 'unknown_field'",
+        [],
+        [row.fragment_id for row in rows if not row.is_promoted and row.reason != "unknown_field"],
+    )
+    return Chunk(0, 0, len(was_promoted), _next(rows))
+
+
+class _Row(NamedTuple):
+    """A fragment, as far as a chunk needs it. `value` is JSON text."""
+
+    entity_id: str
+    fragment_id: int
+    value: str
+    reason: str
+    source_id: str
+    priority: int
+    specificity: float
+    kind: str | None
+    observation_id: str
+    observed_at: datetime
+    entity_key: str
+    is_promoted: bool
+
+    def observation(self, entity_type: str, user_id: int, fields: dict[str, Json]) -> NewObservation:
+        """What stands in the place of the observation that the value came with, and speaks of this field alone."""
+        (field,) = fields
+        identity = promotion_observation_id(self.observation_id, field)
+        return NewObservation(
+            id=identity,
+            content_id=identity,
+            user_id=user_id,
+            entity_type=entity_type,
+            entity_id=self.entity_id,
+            entity_key=self.entity_key,
+            source_id=self.source_id,
+            observed_us=to_us(self.observed_at),
+            priority=self.priority,
+            specificity=exact_specificity(self.specificity),
+            kind=self.kind,
+            fields=fields,
+            origin=ObservationOrigin.PROMOTION,
+            ranks_as=self.observation_id,
+        )
+
+
+def _declared(schema: EffectiveSchema) -> Mapping[str, Field]:
+    return {} if schema.definition is None else schema.definition.fields
+
+
+def _rows(entity_type: str, user_id: int, field: str, after: Spot | None, which: str) -> list[_Row]:
+    sql = f"""
+        SELECT f.entity_id::text, f.id, f.value::text, f.reason, f.source_id::text, f.priority, f.specificity, f.kind,
+               f.observation_id::text, f.observed_at, s.entity_key,
+               f.promoted_at IS NOT NULL AND f.lifecycle_state IN ('promoted', 'pending_deletion')
+          FROM raw_fragments AS f
+          JOIN entity_snapshots AS s ON s.id = f.entity_id
+         WHERE f.user_id = %(user)s AND f.entity_type = %(type)s AND f.fragment_key = %(field)s AND f.{which}
+           {"AND (f.entity_id, f.id) > (%(entity)s::uuid, %(fragment)s)" if after else ""}
+         ORDER BY f.entity_id, f.id LIMIT %(limit)s
+        """  # noqa: S608  every part of it stands in this file
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql,
+            {
+                "user": user_id,
+                "type": entity_type,
+                "field": field,
+                "entity": after.entity_id if after else None,
+                "fragment": after.fragment_id if after else None,
+                "limit": CHUNK_FRAGMENTS,
+            },
+        )
+        return [_Row(*row) for row in cursor.fetchall()]
+
+
+def _next(rows: list[_Row]) -> Spot | None:
+    return Spot(rows[-1].entity_id, rows[-1].fragment_id) if len(rows) == CHUNK_FRAGMENTS else None
+
+
+def _promote(ids: list[int]) -> None:
+    _update(
+        "lifecycle_state = 'promoted', promoted_at = now(), archived_at = NULL,"
+        " expires_at = now() + make_interval(days => %s)",
+        [settings.SCHEMAEVO_PROMOTED_RETENTION_DAYS],
+        ids,
+    )
+
+
+def _update(assignments: str, values: list[str | int], ids: list[int]) -> None:
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE raw_fragments SET {assignments} WHERE id = ANY(%s)", [*values, ids])  # noqa: S608

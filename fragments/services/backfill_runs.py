@@ -1,0 +1,215 @@
+"""Going through all fields of which fragments wait, or are to wait again: by a job, from wherever it was stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import NamedTuple
+
+from django.db.models import F, Max, QuerySet, Value
+from django.db.models.functions import Now
+
+from fragments.models import RawFragmentAggregate
+from fragments.models_promotions import Promotion, PromotionState
+from fragments.services.backfill import Chunk, Spot, fields_waiting, fragments_promote, fragments_take_back
+from registry.domain.targets import of_target
+from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.audit import audit_record
+from schemaevo.kernel.canonical import Json, JsonObject
+from schemaevo.kernel.jobs import Lease
+from snapshots.services.waiting import OWNERS_AT_ONCE, owners_after
+
+#: The job kind that brings fragments into line with what is declared; its target is the entity type, or one user's
+#: part in it.
+PROMOTE = "promote_fragments"
+
+
+class Way(IntEnum):
+    """Which way the fragments of a field go. Of one user those that go back come first."""
+
+    BACK = 0
+    FORTH = 1
+
+
+class Step(NamedTuple):
+    """One field of one user, and which way its fragments go; steps are made in the order of these."""
+
+    user_id: int
+    way: Way
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """How far a run has got, kept as the cursor of its job: within `step`, up to `spot`; with none the step is done.
+    What the step settles are the promotions up to `last`, the newest when it began."""
+
+    step: Step | None = None
+    spot: Spot | None = None
+    last: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def at(self, step: Step) -> _Course:
+        """The course at the beginning of a step, or, where it is in it, as it is."""
+        return self if self.step == step else replace(self, step=step, spot=None, last=0)
+
+    def is_past(self, step: Step) -> bool:
+        """Whether nothing of the step is left to do."""
+        return self.step is not None and (step < self.step or (step == self.step and self.spot is None))
+
+    def after(self, chunk: Chunk, last: int) -> _Course:
+        """The course once a chunk of its step is done."""
+        counts = dict(self.counts)
+        for name, count in _counts_of(chunk).items():
+            counts[name] = counts.get(name, 0) + count
+        return replace(self, spot=chunk.after, last=last, counts=counts)
+
+    def to_json(self) -> Json:
+        """The course as a cursor."""
+        return {
+            "step": None if self.step is None else [*self.step],
+            "spot": None if self.spot is None else [*self.spot],
+            "last": self.last,
+            "counts": {**self.counts},
+        }
+
+    @classmethod
+    def from_json(cls, cursor: Json) -> _Course | None:
+        """The course that a cursor names; None where there is none, or one of another release."""
+        match cursor:
+            case {
+                "step": [int(user_id), int(way), str(name)],
+                "spot": spot,
+                "last": int(last),
+                "counts": dict(counts),
+            }:
+                pass
+            case _:
+                return None
+        place: Spot | None = None
+        match spot:
+            case [str(entity_id), int(fragment_id)]:
+                place = Spot(entity_id, fragment_id)
+        known = {name: count for name, count in counts.items() if isinstance(count, int)}
+        return cls(Step(user_id, Way(way), name), place, last, known)
+
+
+def promote_run(lease: Lease) -> JsonObject:
+    """Of every declared field of the target the fragments that fit are observations, and those of undone promotions
+    wait again. Gives the counts, which the audit log keeps."""
+    entity_type, only_owner = of_target(lease.target)
+    course = _Course.from_json(lease.cursor)
+    if course is None:
+        course = _Course()
+        if only_owner is not None:
+            lease.set_total(_expected(entity_type, only_owner))
+    for step in _steps(lease, entity_type, only_owner, course):
+        course = course.at(step)
+        is_over = False
+        while not is_over:
+            with lease.batch() as batch:
+                chunk = _chunk(entity_type, step, course.spot)
+                last = course.last if course.spot else _newest(entity_type, step)
+                _settle(entity_type, step, chunk, last, is_first=course.spot is None)
+                course = course.after(chunk, last)
+                batch.done(sum(_counts_of(chunk).values()))
+                batch.cursor = course.to_json()
+            is_over = chunk.after is None
+    return {**course.counts}
+
+
+def _steps(lease: Lease, entity_type: str, only_owner: int | None, course: _Course) -> Iterator[Step]:
+    """What is to do from there on, a page of owners after the other."""
+    begun = course.step
+    after = begun.user_id - 1 if begun else 0
+    while owners := _owners(entity_type, only_owner, after):
+        live = Promotion.objects.filter(
+            entity_type=entity_type,
+            user__in=owners,
+            state__in=[PromotionState.RUNNING, PromotionState.UNDOING],
+        )
+        steps = {
+            Step(user_id, Way.BACK if state == PromotionState.UNDOING else Way.FORTH, name)
+            for user_id, name, state in live.values_list("user_id", "fragment_key", "state")
+        }
+        steps |= {Step(user_id, Way.FORTH, name) for user_id, name in fields_waiting(entity_type, owners)}
+        if begun is not None and begun.user_id in owners:
+            # Where a run was stopped in the midst of a step, nothing may be left of what asked for it.
+            steps.add(begun)
+        yield from sorted(step for step in steps if not course.is_past(step))
+        after = owners[-1]
+        lease.renew()
+
+
+def _owners(entity_type: str, only_owner: int | None, after: int) -> list[int]:
+    if only_owner is None:
+        return owners_after(entity_type, after, OWNERS_AT_ONCE)
+    return [only_owner] if after < only_owner else []
+
+
+def _chunk(entity_type: str, step: Step, spot: Spot | None) -> Chunk:
+    act = fragments_take_back if step.way is Way.BACK else fragments_promote
+    return act(entity_type=entity_type, user_id=step.user_id, field=step.field, after=spot)
+
+
+def _newest(entity_type: str, step: Step) -> int:
+    """The newest promotion of the field. Only the newest can be undone, so up to it all that is being undone was so
+    when the step began."""
+    found = _promotions(entity_type, step).aggregate(newest=Max("pk"))
+    return found["newest"] or 0
+
+
+def _settle(entity_type: str, step: Step, chunk: Chunk, last: int, *, is_first: bool) -> None:
+    """The promotions of the field that are concerned count what was done, and are over where nothing is left."""
+    if not last:
+        return
+    state, end, finished_at = _ENDS[step.way]
+    concerned = _promotions(entity_type, step).filter(pk__lte=last, state=state)
+    if step.way is Way.FORTH:
+        # A pass that begins anew looks at all that did not fit again.
+        misfit = Value(chunk.misfit) if is_first else F("misfit_count") + chunk.misfit
+        concerned.update(promoted_count=F("promoted_count") + chunk.promoted, misfit_count=misfit)
+    if chunk.after is None:
+        ended = list(concerned.order_by("pk"))
+        concerned.update(state=end, **{finished_at: Now()})
+        for promotion in ended:
+            audit_record(
+                actor=Actor.system("promotion"),
+                action=f"promotion.{end.value}",
+                target_type="promotion",
+                target_id=promotion.pk,
+                before={"state": state.value},
+                after={
+                    "state": end.value,
+                    "entity_type": entity_type,
+                    "owner": step.user_id,
+                    "field": step.field,
+                    "promoted": promotion.promoted_count,
+                    "misfit": promotion.misfit_count,
+                },
+            )
+
+
+_ENDS = {
+    Way.BACK: (PromotionState.UNDOING, PromotionState.UNDONE, "undone_at"),
+    Way.FORTH: (PromotionState.RUNNING, PromotionState.DONE, "finished_at"),
+}
+
+
+def _promotions(entity_type: str, step: Step) -> QuerySet[Promotion]:
+    return Promotion.objects.filter(user_id=step.user_id, entity_type=entity_type, fragment_key=step.field)
+
+
+def _expected(entity_type: str, user_id: int) -> int:
+    """About how many fragments are to be looked at, by their aggregates."""
+    names = [name for _, name in fields_waiting(entity_type, [user_id])]
+    found = RawFragmentAggregate.objects.filter(
+        user_id=user_id, entity_type=entity_type, fragment_key__in=names
+    ).values_list("sample_count", flat=True)
+    return max(0, sum(found))
+
+
+def _counts_of(chunk: Chunk) -> dict[str, int]:
+    counts = {"promoted": chunk.promoted, "misfit": chunk.misfit, "taken_back": chunk.taken_back}
+    return {name: count for name, count in counts.items() if count}

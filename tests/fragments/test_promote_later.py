@@ -1,0 +1,248 @@
+"""Promoted later or declared from the start: the snapshots are the same (I7), whatever happens on the way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from fragments.models import LifecycleState, RawFragment
+from fragments.models_promotions import Promotion, PromotionState
+from fragments.services import backfill
+from fragments.services.backfill_runs import PROMOTE
+from fragments.services.promotions import field_promote, promotion_undo
+from registry.selectors import effective_schema
+from registry.services.extensions import extension_save
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.jobs import run_job
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobState
+from snapshots.models import EntitySnapshot
+from snapshots.services.observations import RECOMPUTE
+from snapshots.services.verify import snapshots_verify
+from tests.aggregates import assert_aggregates_are_right
+from tests.content import forget_content
+from tests.factories import SHELL, make_run, make_user, make_version
+from tests.lifecycle import put
+from tests.rounds import rounds
+from tests.snapshots.deaths import Died
+from tests.snapshots.store_draws import FEEDS, NAMES, POLICIES, draw_batch, draw_field
+from tests.snapshots.store_model import OWNER
+
+TYPE = "thing"
+#: What a snapshot shows, and what it says of its entity.
+CONTENT = (
+    "entity_key",
+    "values",
+    "provenance",
+    "deleted",
+    "observation_count",
+    "last_observation_at",
+    "last_computed_observation_id",
+)
+STEPS = {
+    "ingest": 5,
+    "promote": 5,
+    "undo": 2,
+    "widen": 2,
+    "work": 3,
+    "die": 4,
+    "archive": 1,
+    "clean_up": 1,
+}
+
+
+class Course:
+    """One owner's records and promotions, in the real store."""
+
+    def __init__(self, dice: random.Random, monkeypatch: pytest.MonkeyPatch, *, is_global: bool) -> None:
+        self.dice = dice
+        self.monkeypatch = monkeypatch
+        self.owner = make_user()
+        #: What is declared in the end, and what is so from the beginning.
+        self.declared = {name: self._declaration() for name in NAMES}
+        self.late = dice.sample(NAMES, dice.randint(1, len(NAMES)))
+        self.kinds = dice.choice([None, ["human", "sensor"], []])
+        self.sent: list[tuple[JsonObject, Any]] = []
+        self.shared = None if is_global else self.owner
+        self._put_in_force([name for name in NAMES if name not in self.late])
+
+    def _declaration(self) -> JsonObject:
+        return {**draw_field(self.dice), "merge_policy": self.dice.choice(POLICIES)}
+
+    def _put_in_force(self, names: list[str]) -> None:
+        document: Any = {"fields": {"k": {"type": "string"}}, "merge_policies": {}}
+        for name in names:
+            stored = dict(self.declared[name])
+            document["merge_policies"][name] = stored.pop("merge_policy")
+            document["fields"][name] = stored
+        if self.kinds is not None:
+            document["observation_source_priority"] = self.kinds
+        make_version(document=document, entity_type=TYPE, user=self.shared)
+
+    # --- steps ------------------------------------------------------------------------------------------------
+    def ingest(self) -> None:
+        feed = self.dice.choice(FEEDS)
+        records = [{**record, OWNER: self.owner.username} for _, record in draw_batch(self.dice)]
+        self.sent += [(record, feed) for record in records]
+        self.send(records, feed)
+
+    def send(self, records: list[JsonObject], feed: Any) -> None:
+        options = {name: value for name, value in feed.options.items() if name != "id_field"}
+        make_run(records=records, source=feed.source, entity_type=TYPE, **options)
+
+    def promote(self) -> None:
+        """Some field, at first perhaps with less than it will have in the end."""
+        missing = [name for name in self.late if name not in self._in_force()]
+        if missing:
+            self._promote(self.dice.choice(missing), is_final=self.dice.random() < 0.5)
+
+    def _promote(self, name: str, *, is_final: bool) -> None:
+        declaration: Any = dict(self.declared[name])
+        if not is_final:
+            declaration["converters"] = declaration["converters"][: self.dice.randint(0, 1)]
+            if declaration["type"] == "number":
+                declaration["constraints"] = {"min": 1, "max": 3}
+        if not RawFragment.objects.filter(user=self.owner, fragment_key=name).exists():
+            known = Promotion.objects.filter(user=self.owner, fragment_key=name)
+            if not known.exists():
+                self.send([{"k": "p", name: None, OWNER: self.owner.username}], FEEDS[0])
+                self.sent.append(({"k": "p", name: None, OWNER: self.owner.username}, FEEDS[0]))
+        field_promote(
+            user_id=self.owner.pk, entity_type=TYPE, field=name, declaration=declaration, actor=SHELL
+        )
+
+    def undo(self) -> None:
+        live = Promotion.objects.filter(
+            user=self.owner, state__in=[PromotionState.RUNNING, PromotionState.DONE]
+        )
+        if live.exists():
+            promotion_undo(promotion_id=self.dice.choice(list(live)).pk, actor=SHELL)
+
+    def widen(self) -> None:
+        """Every promoted field is declared as it will be in the end: with all converters, and no constraint more."""
+        names = [name for name in self.late if name in self._in_force()]
+        if self.shared is not None:
+            self._put_in_force([name for name in NAMES if name not in self.late or name in names])
+        elif names:
+            document: JsonObject = {"additional_fields": {name: self.declared[name] for name in names}}
+            extension_save(entity_type=TYPE, user_id=self.owner.pk, document=document, actor=SHELL)
+
+    def work(self) -> None:
+        jobs = self.live()
+        if jobs:
+            run_job(str(self.dice.choice(jobs).pk))
+
+    def die(self) -> None:
+        """A backfill dies at any of its writes; its worker's lease runs out."""
+        jobs = [job for job in self.live() if job.kind == PROMOTE]
+        if not jobs:
+            return
+        left = self.dice.randint(0, 6)
+        real = {name: getattr(backfill, name) for name in ("observations_record", "_update")}
+
+        def doomed(act: Callable[..., Any]) -> Callable[..., Any]:
+            def write(*args: Any, **kwargs: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise Died
+                done = act(*args, **kwargs)
+                if left == 1 and self.dice.random() < 0.5:
+                    raise Died
+                return done
+
+            return write
+
+        with self.monkeypatch.context() as patch:
+            for name, act in real.items():
+                patch.setattr(backfill, name, doomed(act))
+            with suppress(Died):
+                run_job(str(self.dice.choice(jobs).pk))
+        Job.objects.filter(state=JobState.RUNNING).update(lease_expires_at="2020-01-01T00:00:00Z")
+
+    def archive(self) -> None:
+        put(
+            LifecycleState.ARCHIVED,
+            lifecycle_state="active",
+            value_type=self.dice.choice(["string", "number"]),
+        )
+
+    def clean_up(self) -> None:
+        """What was promoted is gone but for its observation."""
+        which = {"lifecycle_state": "promoted", "value_type": self.dice.choice(["string", "number", "null"])}
+        put(LifecycleState.PENDING_DELETION, since=timezone.now() - timedelta(days=2), **which)
+        RawFragment.objects.filter(lifecycle_state="pending_deletion").delete()
+
+    # --- the end ----------------------------------------------------------------------------------------------
+    def come_to_an_end(self) -> None:
+        for name in self.late:
+            if name not in self._in_force():
+                self._promote(name, is_final=True)
+        self.widen()
+        while jobs := self.live():
+            run_job(str(self.dice.choice(jobs).pk))
+
+    def live(self) -> list[Job]:
+        found = Job.objects.filter(kind__in=[PROMOTE, RECOMPUTE], state__in=LIVE_JOB_STATES)
+        return list(found.order_by("kind", "target"))
+
+    def _in_force(self) -> set[str]:
+        definition = effective_schema(entity_type=TYPE, user_id=self.owner.pk).definition
+        assert definition is not None
+        return set(definition.fields)
+
+    def shown(self) -> list[Any]:
+        rows = EntitySnapshot.objects.filter(user=self.owner).order_by("entity_key")
+        return list(rows.values(*CONTENT))
+
+    def declared_from_the_start(self) -> list[Any]:
+        """What would be shown, had all been declared before anything came."""
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                # Nothing is left to be checked later, so that tables can be emptied.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            forget_content()
+            for record, feed in self.sent:
+                self.send([record], feed)
+            shown = self.shown()
+            transaction.set_rollback(True)
+        return shown
+
+
+@pytest.mark.django_db
+@settings(
+    max_examples=rounds(25),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(seed=st.integers(0, 2**32), is_global=st.booleans(), length=st.integers(3, 14))
+def test_promoted_later_equals_declared_from_the_start(
+    seed: int, is_global: bool, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backfill, "CHUNK_FRAGMENTS", 2)
+    with transaction.atomic():
+        course = Course(random.Random(seed), monkeypatch, is_global=is_global)
+        course.ingest()
+        steps = [name for name, weight in STEPS.items() for _ in range(weight)]
+        for name in course.dice.choices(steps, k=length):
+            getattr(course, name)()
+        course.come_to_an_end()
+
+        assert course.shown() == course.declared_from_the_start()
+        assert_aggregates_are_right()
+        rows = [str(row.pk) for row in EntitySnapshot.objects.filter(user=course.owner)]
+        verified = snapshots_verify(rows)
+        assert (verified.waiting, verified.divergent) == (0, [])
+        assert not Promotion.objects.filter(
+            user=course.owner, state__in=[PromotionState.RUNNING, PromotionState.UNDOING]
+        ).exists()
+        transaction.set_rollback(True)
