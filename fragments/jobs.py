@@ -2,8 +2,8 @@
 
 from django.conf import settings
 
+from fragments.selectors_counting import REBUILD
 from fragments.services.aggregates import Part, aggregates_rebuild, part_after
-from fragments.services.aggregates_verify import REBUILD
 from fragments.services.backfill_runs import PROMOTE, promote_run
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run

@@ -8,6 +8,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from fragments.models_promotions import Promotion as Promotion
+from fragments.models_recommendations import DismissalOrigin as DismissalOrigin
+from fragments.models_recommendations import FieldDismissal as FieldDismissal
+from fragments.models_recommendations import IgnoredPattern as IgnoredPattern
 from schemaevo.kernel.fields import ExactJSONField
 
 

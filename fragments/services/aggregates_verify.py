@@ -6,6 +6,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from fragments.models import RawFragment, RawFragmentAggregate
+from fragments.selectors_counting import REBUILD
 from fragments.services.aggregates import Part, aggregates_rebuild
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
@@ -16,8 +17,6 @@ from schemaevo.kernel.verification import Extent, Finding, Look, Repair, VerifyC
 from schemaevo.kernel.verification_samples import KeyedTable, keys_next, rows_up_to
 
 AGGREGATES = "aggregates"
-#: The job kind that counts what was there before aggregates were.
-REBUILD = "rebuild_aggregates"
 
 _AGGREGATES, _FRAGMENTS = KeyedTable.of(RawFragmentAggregate), KeyedTable.of(RawFragment)
 

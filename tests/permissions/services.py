@@ -12,7 +12,9 @@ from django.utils import timezone
 from fragments.models import LifecycleState, RawFragmentAggregate
 from fragments.models_promotions import Promotion
 from fragments.services.aggregates_verify import aggregates_verify_repair
+from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
 from fragments.services.dry_run import ingest_foresee
+from fragments.services.ignore_lists import pattern_ignore, pattern_recall
 from fragments.services.ingest import Input, ingest
 from fragments.services.lifecycle import CLEANUP, fragments_restore
 from fragments.services.lifecycle_runs import lifecycle_inline
@@ -151,6 +153,14 @@ def own(scene: Scene) -> dict[str, Any]:
 
 def extended(scene: Scene) -> dict[str, Any]:
     return {"entity_type": THING, "user_id": scene.store.owner.pk, "actor": scene.actor}
+
+
+def refused_field(scene: Scene) -> dict[str, Any]:
+    return {**extended(scene), "name": scene.store.fragment.fragment_key}
+
+
+def ignored(scene: Scene) -> dict[str, Any]:
+    return {"pattern": "X-*", "user_id": scene.store.owner.pk, "actor": scene.actor}
 
 
 def decided(scene: Scene) -> dict[str, Any]:
@@ -361,6 +371,46 @@ SERVICES = [
         promotion_undo,
         lambda s: promotion_undo(promotion_id=Promotion.objects.get().pk, actor=s.actor),
         first=lambda s: promote(s, SHELL),
+    ),
+    line("dismiss fields", field_dismiss, lambda s: field_dismiss(**refused_field(s))),
+    line(
+        "dismiss fields",
+        field_snooze,
+        lambda s: field_snooze(**refused_field(s), until=timezone.now() + timedelta(days=1)),
+    ),
+    line(
+        "dismiss fields",
+        field_recall,
+        lambda s: field_recall(**refused_field(s)),
+        first=lambda s: field_dismiss(**{**refused_field(s), "actor": SHELL}),
+    ),
+    line(
+        "ignore fields",
+        field_dismiss,
+        lambda s: field_dismiss(**{**refused_field(s), "user_id": None}),
+        said="over all users",
+    ),
+    line(
+        "ignore fields",
+        field_snooze,
+        lambda s: field_snooze(
+            **{**refused_field(s), "user_id": None}, until=timezone.now() + timedelta(days=1)
+        ),
+        said="over all users",
+    ),
+    line(
+        "ignore fields",
+        field_recall,
+        lambda s: field_recall(**{**refused_field(s), "user_id": None}),
+        first=lambda s: field_dismiss(**{**refused_field(s), "user_id": None, "actor": SHELL}),
+        said="over all users",
+    ),
+    line("ignore fields", pattern_ignore, lambda s: pattern_ignore(**ignored(s))),
+    line(
+        "ignore fields",
+        pattern_recall,
+        lambda s: pattern_recall(**ignored(s)),
+        first=lambda s: pattern_ignore(**{**ignored(s), "actor": SHELL}),
     ),
     # --- jobs ---
     line("control jobs", job_pause, lambda s: job_pause(job_id=s.store.job.pk, actor=s.actor)),

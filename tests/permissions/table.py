@@ -75,6 +75,7 @@ TABLE: dict[str, Row] = {
     "ingest": Row("fragments.ingest", OPERATORS),
     "control jobs": Row("kernel.control_job", OPERATORS),
     "restore fragments": Row("fragments.restore_fragment", OPERATORS),
+    "dismiss fields": Row("fragments.dismiss_field", OPERATORS),
     "pause everything": Row("kernel.switch_pause", OPERATORS),
     "ask for quota": Row("registry.request_quota", OPERATORS, never=NO_LOGIN),
     "withdraw": Row(
@@ -86,6 +87,7 @@ TABLE: dict[str, Row] = {
     "extend schemas": Row("registry.extend_schema", ADMINS),
     "promote fields": Row("fragments.promote_field", ADMINS),
     "set compatibility": Row("registry.set_compatibility", ADMINS),
+    "ignore fields": Row("fragments.ignore_fields", ADMINS),
     "decide requests": Row("registry.decide_quota", ADMINS, never=ASKERS | NO_LOGIN, code="own_request"),
     "raise maxima": Row("registry.decide_quota", ADMINS, never=ASKERS, code="own_request"),
     "lower maxima": Row("registry.decide_quota", ADMINS),

@@ -1,0 +1,58 @@
+"""What nobody wants recommended, asked for many fields at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC
+from typing import NamedTuple
+
+from django.db.models import Q
+from django.utils import timezone
+
+from fragments.domain.ignoring import matching_pattern
+from fragments.domain.recommendation import Refused
+from fragments.models import FieldDismissal, IgnoredPattern
+from fragments.selectors_aggregates import FieldKey
+
+
+class Refusals(NamedTuple):
+    """Patterns by entity type, '' being every type, and dismissals by field."""
+
+    patterns: Mapping[str, list[str]]
+    dismissed: Mapping[FieldKey, Refused]
+
+    def ignored_by(self, key: FieldKey) -> str:
+        """The pattern that a field's name matches, '' where there is none."""
+        patterns = [*self.patterns.get("", ()), *self.patterns.get(key.entity_type, ())]
+        return matching_pattern(key.name, patterns) or ""
+
+
+def refusals_of(*, user_id: int | None, keys: Collection[FieldKey]) -> Refusals:
+    """What is refused of these fields now: to that user, or (None) over all users. Two queries."""
+    types = {key.entity_type for key in keys}
+    is_for_them = Q(user__isnull=True) if user_id is None else Q(user__isnull=True) | Q(user_id=user_id)
+    patterns: dict[str, list[str]] = {}
+    lines = IgnoredPattern.objects.filter(is_for_them, entity_type__in=["", *types]).order_by("pattern")
+    for entity_type, pattern in lines.values_list("entity_type", "pattern"):
+        patterns.setdefault(entity_type, []).append(pattern)
+    owner = Q(user__isnull=True) if user_id is None else Q(user_id=user_id)
+    rows = FieldDismissal.objects.filter(
+        owner,
+        Q(until__isnull=True) | Q(until__gt=timezone.now()),
+        entity_type__in=types,
+        fragment_key__in={key.name for key in keys},
+    )
+    found = rows.values_list("entity_type", "fragment_key", "until", "reason")
+    return Refusals(
+        patterns,
+        {
+            FieldKey(entity_type, name): Refused(until.astimezone(UTC) if until else None, reason)
+            for entity_type, name, until, reason in found
+        },
+    )
+
+
+def patterns_ignored(*, user_id: int | None) -> list[IgnoredPattern]:
+    """The ignore list of the user, or (None) the one for all users, by entity type and pattern."""
+    owner = Q(user__isnull=True) if user_id is None else Q(user_id=user_id)
+    return list(IgnoredPattern.objects.filter(owner).order_by("entity_type", "pattern"))
