@@ -5,16 +5,19 @@ from django.conf import settings
 from fragments.selectors_counting import REBUILD
 from fragments.services.aggregates import Part, aggregates_rebuild, part_after
 from fragments.services.backfill_runs import PROMOTE, promote_run
+from fragments.services.enhancement import enhancement_turn, settings_auto
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.runs import runs_interrupt_silent
-from schemaevo.kernel.canonical import JsonObject
-from schemaevo.kernel.jobs import Lease, job_kind
+from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.canonical import Json, JsonObject
+from schemaevo.kernel.jobs import Lease, job_kind, job_request
 from schemaevo.kernel.models import JobQueue
 
 INTERRUPT = "interrupt_silent_runs"
 CLEAN_UP = "cleanup_fragments"
 ARCHIVE = "archive_fragments"
+ENHANCE = "auto_enhance"
 
 
 def interrupt_run(lease: Lease) -> JsonObject:
@@ -39,6 +42,38 @@ def archive_run(lease: Lease) -> JsonObject:
     return lifecycle_run(lease, ARCHIVAL)
 
 
+def enhance_run(lease: Lease) -> JsonObject:
+    """Where it is wanted, what is eligible was promoted within the quota; then rarely seen fragments are archived, and
+    expired ones cleaned up."""
+    after, promoted, failed = _enhanced_so_far(lease.cursor)
+    for setting in settings_auto(after=after):
+        has_more = True
+        while has_more:
+            with lease.batch() as batch:
+                turn = enhancement_turn(
+                    user_id=setting.user_id, entity_type=setting.entity_type, actor=Actor.system(ENHANCE)
+                )
+                has_more = turn.has_more
+                promoted += len(turn.promoted)
+                failed += len(turn.failed)
+                batch.done(len(turn.promoted))
+                # A turn that left something is followed by another; what was put off is not tried in it again.
+                after = setting.pk - 1 if has_more else setting.pk
+                batch.cursor = [after, promoted, failed]
+    for kind in (ARCHIVE, CLEAN_UP):
+        job_request(kind=kind)
+    return {"promoted": promoted, "failed": failed}
+
+
+def _enhanced_so_far(cursor: Json) -> tuple[int, int, int]:
+    """The setting up to which all is done, and how many fields were promoted and failed."""
+    match cursor:
+        case [int(after), int(promoted), int(failed)]:
+            return after, promoted, failed
+        case _:
+            return 0, 0, 0
+
+
 def rebuild_run(lease: Lease) -> JsonObject:
     """Every aggregate was counted anew, user by user and type by type; fragments may arrive meanwhile."""
     part = Part.from_json(lease.cursor)
@@ -54,6 +89,9 @@ def register() -> None:
     every_s = settings.SCHEMAEVO_LIFECYCLE_INTERVAL_S
     job_kind(CLEAN_UP, queue=JobQueue.LIFECYCLE, run=clean_up_run, every_s=every_s)
     job_kind(REBUILD, queue=JobQueue.LIFECYCLE, run=rebuild_run)
+    job_kind(
+        ENHANCE, queue=JobQueue.LIFECYCLE, run=enhance_run, every_s=settings.SCHEMAEVO_ENHANCE_INTERVAL_S
+    )
     job_kind(PROMOTE, queue=JobQueue.RECOMPUTE, run=promote_run)
     job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)
     job_kind(

@@ -7,7 +7,13 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from fragments.models_enhancement import Enhancement as Enhancement
+from fragments.models_enhancement import EnhancementMode as EnhancementMode
+from fragments.models_enhancement import EnhancementSetting as EnhancementSetting
+from fragments.models_enhancement import EnhancementState as EnhancementState
 from fragments.models_promotions import Promotion as Promotion
+from fragments.models_promotions import PromotionCause as PromotionCause
+from fragments.models_promotions import PromotionState as PromotionState
 from fragments.models_recommendations import DismissalOrigin as DismissalOrigin
 from fragments.models_recommendations import FieldDismissal as FieldDismissal
 from fragments.models_recommendations import IgnoredPattern as IgnoredPattern

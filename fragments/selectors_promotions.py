@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fragments.domain.promotion import judge
-from fragments.models import LifecycleState, RawFragment, RawFragmentAggregate
+from fragments.models import LifecycleState, RawFragment
 from registry.domain.definition import Field
-from schemaevo.kernel.canonical import Json, JsonObject
+from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.streams import rows_streamed
 
 
@@ -38,14 +38,6 @@ def promotion_preview(*, user_id: int, entity_type: str, field: Field) -> Promot
         else:
             preview.fitting += 1
     return preview
-
-
-def declaration_suggested(*, user_id: int, entity_type: str, field: str) -> JsonObject:
-    """How the field would be declared by what its values look like; empty where nothing is known of it."""
-    found = RawFragmentAggregate.objects.filter(
-        user_id=user_id, entity_type=entity_type, fragment_key=field
-    ).first()
-    return {"type": found.dominant_type} if found and found.dominant_type else {}
 
 
 def _waiting_values(user_id: int, entity_type: str, field: str) -> Iterator[Json]:

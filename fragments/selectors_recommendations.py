@@ -15,7 +15,7 @@ from django.db import connection
 from fragments.domain.recommendation import Circumstances, Recommendation, recommend
 from fragments.selectors_aggregates import Counted, FieldKey, counted_of_user, counted_over_users
 from fragments.selectors_counting import Counting, counting
-from fragments.selectors_refusals import Refusals, refusals_of
+from fragments.selectors_refusals import Refusals, refusals_of, types_turned_off
 from registry.domain.effective import EffectiveSchema
 from registry.domain.names import confusable_form
 from registry.selectors import Owner, effective_schemas_of
@@ -48,7 +48,7 @@ def recommendations_of_user(
 ) -> RecommendationPage:
     """The next undeclared fields of the user, of one entity type or of all, each with what speaks for and against it.
 
-    At most eight queries, however many fields, types and fragments there are.
+    At most nine queries, however many fields, types and fragments there are.
     """
     found = counted_of_user(user_id=user_id, entity_type=entity_type, after=after, limit=limit)
     return _page(user_id, found, found[-1].key if len(found) == limit else None)
@@ -76,7 +76,8 @@ def _page(user_id: int | None, found: Sequence[Counted], next_after: FieldKey | 
     keys = [field.key for field in found]
     schemas = effective_schemas_of(owners={(key.entity_type, user_id) for key in keys})
     refusals = refusals_of(user_id=user_id, keys=keys)
-    first = [_recommended(user_id, field, state, schemas, refusals) for field in found]
+    off = types_turned_off(user_id=user_id)
+    first = [_recommended(user_id, field, state, schemas, refusals, off) for field in found]
     in_doubt = [
         field
         for field, one in zip(found, first, strict=True)
@@ -84,7 +85,7 @@ def _page(user_id: int | None, found: Sequence[Counted], next_after: FieldKey | 
     ]
     alone = _with_one_entity(in_doubt) if in_doubt else frozenset[FieldKey]()
     recommendations = tuple(
-        _recommended(user_id, field, state, schemas, refusals, has_second_entity=False)
+        _recommended(user_id, field, state, schemas, refusals, off, has_second_entity=False)
         if field.key in alone
         else one
         for field, one in zip(found, first, strict=True)
@@ -98,6 +99,7 @@ def _recommended(
     state: Counting,
     schemas: Mapping[Owner, EffectiveSchema],
     refusals: Refusals,
+    off: Collection[str],
     *,
     has_second_entity: bool = True,
 ) -> Recommendation:
@@ -106,6 +108,7 @@ def _recommended(
     twin = definition.names_by_confusable_form.get(confusable_form(key.name), "") if definition else ""
     circumstances = Circumstances(
         is_being_counted=state is not Counting.DONE,
+        is_turned_off=key.entity_type in off,
         # A global schema can still be made of what users have.
         has_schema=definition is not None or user_id is None,
         is_declared=definition is not None and key.name in definition.fields,

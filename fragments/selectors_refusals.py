@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from fragments.domain.ignoring import matching_pattern
 from fragments.domain.recommendation import Refused
-from fragments.models import FieldDismissal, IgnoredPattern
+from fragments.models import EnhancementMode, EnhancementSetting, FieldDismissal, IgnoredPattern
 from fragments.selectors_aggregates import FieldKey
 
 
@@ -50,6 +50,14 @@ def refusals_of(*, user_id: int | None, keys: Collection[FieldKey]) -> Refusals:
             for entity_type, name, until, reason in found
         },
     )
+
+
+def types_turned_off(*, user_id: int | None) -> frozenset[str]:
+    """The entity types of which nothing is recommended to the user. One query; over all users there are none."""
+    if user_id is None:
+        return frozenset()
+    rows = EnhancementSetting.objects.filter(user_id=user_id, mode=EnhancementMode.OFF)
+    return frozenset(rows.values_list("entity_type", flat=True))
 
 
 def patterns_ignored(*, user_id: int | None) -> list[IgnoredPattern]:

@@ -36,6 +36,7 @@ class ObstacleCode(StrEnum):
     """Why a field is not recommended."""
 
     BEING_COUNTED = "being_counted"
+    TURNED_OFF = "turned_off"
     NO_SCHEMA = "no_schema"
     ALREADY_DECLARED = "already_declared"
     INVALID_NAME = "invalid_name"
@@ -74,6 +75,7 @@ class Circumstances:
     """
 
     is_being_counted: bool = False
+    is_turned_off: bool = False
     has_schema: bool = True
     is_declared: bool = False
     twin: str = ""
@@ -185,6 +187,8 @@ def _obstacles(
     """Everything that speaks against it, what is to be done first before what may change by itself."""
     if circumstances.is_being_counted:
         yield Obstacle(ObstacleCode.BEING_COUNTED, "the fragments are still being counted")
+    if circumstances.is_turned_off:
+        yield Obstacle(ObstacleCode.TURNED_OFF, "nothing is to be recommended of this type for this user")
     if not circumstances.has_schema:
         yield Obstacle(ObstacleCode.NO_SCHEMA, "there is no schema yet that it could be added to")
     if circumstances.is_declared:

@@ -28,7 +28,7 @@ def a_user(what):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("fragments", "0010_let_roles_see_verifications"),
+        ("fragments", "0011_add_promotions"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),

@@ -18,8 +18,8 @@ from fragments.errors import (
     PromotionNotFound,
     Undeclared,
 )
-from fragments.models import RawFragment
-from fragments.models_promotions import Promotion, PromotionCause, PromotionState
+from fragments.models import DismissalOrigin, Promotion, PromotionCause, PromotionState, RawFragment
+from fragments.services.dismissals import field_dismiss
 from registry.domain.definition import Declaration, Definition
 from registry.domain.extension import Extension, parse_extension
 from registry.selectors import Standing, schema_standing
@@ -152,6 +152,15 @@ def promotion_undo(*, promotion_id: int, actor: Actor, note: str = "") -> Promot
             raise _declared_otherwise(promotion)
         warning = _put_in_force(standing, _without(own, field), actor, why)
     before = promotion.state
+    # Else it would be recommended again at once, and promoted again where that goes by itself.
+    field_dismiss(
+        entity_type=entity_type,
+        name=field,
+        user_id=user_id,
+        actor=actor,
+        reason=why,
+        origin=DismissalOrigin.UNDO,
+    )
     promotion.state = PromotionState.UNDOING
     promotion.save(update_fields=["state"])
     audit_record(

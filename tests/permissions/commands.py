@@ -12,7 +12,7 @@ from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
-from tests.permissions.services import ADDED, diverge, falsify, old_ledger, promote
+from tests.permissions.services import ADDED, diverge, eligible, falsify, old_ledger, promote
 from tests.registry.commands import written
 
 
@@ -95,6 +95,13 @@ COMMANDS = [
     Command(lambda s: ("cleanup_fragments",), first=lambda s: put(LifecycleState.PROMOTED)),
     Command(lambda s: ("archive_fragments",), first=lambda s: old_fragments()),
     Command(lambda s: ("promote_field", THING, "smell", "--user", s.store.owner.username)),
+    Command(
+        lambda s: (
+            *("auto_enhance", "--mode", "auto", "--entity-type", THING),
+            *("--user", s.store.owner.username),
+        )
+    ),
+    Command(lambda s: ("auto_enhance",), first=eligible),
     Command(lambda s: ("undo_promotion", newest_promotion()), first=lambda s: promote(s, SHELL)),
     Command(lambda s: ("ignore_fields", "X-*")),
     Command(lambda s: ("dismiss_field", THING, "smell", "--user", s.store.owner.username)),

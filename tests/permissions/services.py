@@ -9,11 +9,11 @@ from typing import Any
 
 from django.utils import timezone
 
-from fragments.models import LifecycleState, RawFragmentAggregate
-from fragments.models_promotions import Promotion
+from fragments.models import EnhancementMode, LifecycleState, Promotion, RawFragmentAggregate
 from fragments.services.aggregates_verify import aggregates_verify_repair
 from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
 from fragments.services.dry_run import ingest_foresee
+from fragments.services.enhancement import enhancement_set, enhancement_turn
 from fragments.services.ignore_lists import pattern_ignore, pattern_recall
 from fragments.services.ingest import Input, ingest
 from fragments.services.lifecycle import CLEANUP, fragments_restore
@@ -59,7 +59,7 @@ from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot
 from snapshots.services.recomputation import recomputation_inline, recomputation_request
 from snapshots.services.verify import Divergence, snapshot_repair, snapshots_verify_repair
-from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_user
+from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_run, make_user
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
 from tests.quotas import tamper
@@ -113,6 +113,13 @@ def falsified_aggregate(scene: Scene) -> Finding:
     RawFragmentAggregate.objects.update(sample_count=77)
     field = scene.store.fragment.fragment_key
     return Finding("", {"user_id": scene.store.owner.pk, "entity_type": THING, "field": field})
+
+
+def eligible(scene: Scene) -> None:
+    """A field of the owner is eligible, and is promoted by itself."""
+    sizes = [{"k": f"k{n}", "colour": "x", "size": n} for n in range(10)]
+    make_run(records=sizes, user=scene.store.owner)
+    enhancement_set(user_id=scene.store.owner.pk, entity_type=THING, mode=EnhancementMode.AUTO, actor=SHELL)
 
 
 def promote(scene: Scene, actor: Actor) -> None:
@@ -364,6 +371,19 @@ SERVICES = [
         fragments_restore,
         lambda s: fragments_restore(user_id=s.store.owner.pk, entity_type=THING, actor=s.actor),
         first=lambda s: put(LifecycleState.PENDING_DELETION),
+    ),
+    line(
+        "set enhancement",
+        enhancement_set,
+        lambda s: enhancement_set(
+            user_id=s.store.owner.pk, entity_type=THING, mode=EnhancementMode.OFF, actor=s.actor
+        ),
+    ),
+    line(
+        "set enhancement",
+        enhancement_turn,
+        lambda s: enhancement_turn(user_id=s.store.owner.pk, entity_type=THING, actor=s.actor),
+        first=eligible,
     ),
     line("promote fields", field_promote, lambda s: promote(s, s.actor)),
     line(

@@ -86,6 +86,7 @@ TABLE: dict[str, Row] = {
     "activate schemas": Row("registry.activate_schema", ADMINS),
     "extend schemas": Row("registry.extend_schema", ADMINS),
     "promote fields": Row("fragments.promote_field", ADMINS),
+    "set enhancement": Row("fragments.set_enhancement", ADMINS),
     "set compatibility": Row("registry.set_compatibility", ADMINS),
     "ignore fields": Row("fragments.ignore_fields", ADMINS),
     "decide requests": Row("registry.decide_quota", ADMINS, never=ASKERS | NO_LOGIN, code="own_request"),

@@ -5,7 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from fragments.selectors_promotions import declaration_suggested, promotion_preview
+from fragments.selectors_promotions import promotion_preview
+from fragments.selectors_recommendations import recommendation_of_field
 from fragments.services.backfill_runs import PROMOTE
 from fragments.services.promotions import field_promote
 from registry.domain.converters import CONVERTERS
@@ -92,7 +93,8 @@ class Command(ServiceCommand):
 
 def _declaration(user_id: int, entity_type: str, field: str, options: dict[str, Any]) -> JsonObject:
     """What was asked for, and else what is suggested."""
-    suggested = declaration_suggested(user_id=user_id, entity_type=entity_type, field=field)
+    found = recommendation_of_field(user_id=user_id, entity_type=entity_type, name=field)
+    suggested = found.suggested.definition if found is not None and found.suggested is not None else {}
     declaration: JsonObject = dict(suggested) if options["type"] in (None, suggested.get("type")) else {}
     if options["type"]:
         declaration["type"] = options["type"]
