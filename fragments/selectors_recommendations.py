@@ -23,7 +23,7 @@ from registry.selectors import Owner, effective_schemas_of
 #: Fields that one page looks at, unless it is told otherwise.
 PAGE_FIELDS: Final = 100
 #: Fragments that are looked at from either end of a field's, until one is of another entity than the first.
-LOOKED_AT: Final = 1_000
+LOOKED_AT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,9 @@ def _recommended(
     )
 
 
-#: Both ends of what an index has of the field in states that count. Whoever holds everything between is found at one of
-#: them, unless a thousand of one entity stand before and after all others.
+#: Both ends of what the index has of a field in the states that count, oldest and newest first. Another entity than the
+#: first one is missed only where that many of the first stand both before and after it: a device that sends a thousand
+#: readings must not cost a thousand looks.
 _SECOND_ENTITY = """
     SELECT wanted.entity_type, wanted.name
       FROM unnest(%(users)s::bigint[], %(types)s::text[], %(names)s::text[]) AS wanted(user_id, entity_type, name)

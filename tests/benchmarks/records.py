@@ -48,9 +48,9 @@ ACTOR = Actor.system("bench")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def register(document: JsonObject = DEFINITION) -> None:
+def register(document: JsonObject = DEFINITION, *, entity_type: str = ENTITY_TYPE) -> None:
     """The definition is in force for every user."""
-    registered = schema_register(entity_type=ENTITY_TYPE, document=document, actor=ACTOR)
+    registered = schema_register(entity_type=entity_type, document=document, actor=ACTOR)
     schema_activate(version_id=registered.version.pk, actor=ACTOR)
 
 
