@@ -6,7 +6,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext_lazy as _
 
 from fragments.models import RawFragment, RawFragmentAggregate
-from fragments.selectors_counting import REBUILD
+from fragments.selectors_counting import REBUILD as REBUILD
 from fragments.services.aggregates import Part, aggregates_rebuild
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record

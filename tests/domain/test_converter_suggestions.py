@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -27,7 +28,7 @@ def field(name: str, **stored: Any) -> Field:
     return Field.from_json(name, stored)
 
 
-def counts_of(name: str, values: list[Json]) -> FieldCounts:
+def counts_of(name: str, values: Sequence[Json]) -> FieldCounts:
     forms = [infer(name, value) for value in values]
     return FieldCounts(
         len(values),
@@ -38,7 +39,7 @@ def counts_of(name: str, values: list[Json]) -> FieldCounts:
     )
 
 
-def outlook(field: Field, values: list[Json], sample: list[Json] | None = None) -> ConverterOutlook:
+def outlook(field: Field, values: Sequence[Json], sample: Sequence[Json] | None = None) -> ConverterOutlook:
     return converter_outlook(field, counts_of(field.name, values), values if sample is None else sample)
 
 
@@ -77,7 +78,7 @@ def test_converters_are_suggested_with_what_each_would_convert(
 
 
 def test_what_only_values_can_tell_is_taken_from_a_sample_that_says_its_size() -> None:
-    values: list[Json] = [1_557_933_565] * 60 + [3] * 20
+    values = [1_557_933_565] * 60 + [3] * 20
     found = outlook(field("created", type="date"), values, sample=[1_557_933_565] * 3 + [3])
     assert (found.is_exact, found.sampled, found.looked_at) == (False, 80, 4)
     assert found.suggested["timestamp_s_to_iso"].count == 60

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,7 +107,7 @@ def test_one_source_is_enough_where_two_entities_have_it_and_two_sources_where_o
     ],
 )
 def test_each_circumstance_alone_keeps_a_good_field_from_being_recommended(
-    said: dict[str, object], code: str
+    said: dict[str, Any], code: str
 ) -> None:
     assert judged("note", ["x"] * 10).is_eligible
     one = judged("note", ["x"] * 10, **said)

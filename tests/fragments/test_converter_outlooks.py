@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.lifecycle import put
 pytestmark = pytest.mark.django_db
 
 
-def waiting(owner: User, name: str, values: list[Json]) -> None:
+def waiting(owner: User, name: str, values: Sequence[Json]) -> None:
     make_run(records=[{"k": f"{name}{n}", name: value} for n, value in enumerate(values)], user=owner)
 
 

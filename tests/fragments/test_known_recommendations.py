@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -166,7 +167,7 @@ def test_a_declared_date_that_comes_as_epoch_seconds_gets_the_converter_suggeste
             assert outlook.is_exact
             assert (outlook.waiting, outlook.looked_at) == (7, 0)
             [(function, part)] = outlook.suggested.items()
-            assert (function, part.count, part.share) == ("timestamp_s_to_iso", 7, 1)
+            assert (function, part.count, part.share) == ("timestamp_s_to_iso", 7, Fraction(1))
             assert outlook.definition == {
                 "type": "date",
                 "converters": [{"from": "number", "to": "date", "function": "timestamp_s_to_iso"}],
