@@ -49,7 +49,7 @@ def owner() -> User:
     return owner
 
 
-def see(owner: User, times: int = 10, **fields: Any) -> None:
+def see(owner: User, times: Any = 10, **fields: Any) -> None:
     """So many records with these fields, each of an entity of its own."""
     records: list[JsonObject] = [{"k": f"k{n}", **fields} for n in range(times)]
     make_run(user=owner, records=records)
@@ -112,7 +112,7 @@ def test_where_it_is_not_wanted_nothing_happens(owner: User, mode: EnhancementMo
 
 def test_a_field_that_cannot_be_promoted_does_not_hold_up_the_next(owner: User) -> None:
     """Once the first of two that look alike is declared, the other cannot be."""
-    see(owner, **{"Due_Date": "2024-01-02", "due_date": "2024-01-02", "zone_name": "x"})
+    see(owner, Due_Date="2024-01-02", due_date="2024-01-02", zone_name="x")
 
     promoted, failed = turn(owner)
 
