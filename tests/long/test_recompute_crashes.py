@@ -79,7 +79,7 @@ class Progress:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.counts: dict[str, list[int]] = defaultdict(list)
-        #: The longest time for which a lease had run out and nobody took the job from its worker.
+        #: The longest time for which a lease had run out, with a server there, and nobody took the job from its worker.
         self.overdue_s = 0.0
         #: The longest time for which a live run got no further.
         self.rest_s = 0.0
@@ -91,8 +91,8 @@ class Progress:
                 "SELECT id::text, state, done_count FROM jobs WHERE kind = 'recompute_snapshots'"
             )
             ((overdue_s,),) = self._store.rows(
-                "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - lease_expires_at)), 0)::float FROM jobs"
-                " WHERE state = 'running'"
+                "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - greatest(lease_expires_at,"
+                " pg_postmaster_start_time()))), 0)::float FROM jobs WHERE state = 'running'"
             )
         except psycopg.OperationalError:
             return 0, True
