@@ -92,7 +92,7 @@ def _explain_chosen(
 ) -> FieldExplanation:
     ranked = sorted(
         ((_steps(observed, policy, definition), observed) for observed in carriers),
-        key=lambda pair: [compared for compared, _ in pair[0]],
+        key=lambda pair: ([compared for compared, _ in pair[0]], pair[1].ranks_as is not None),
     )
     first_steps, winner = ranked[0]
     contenders = [

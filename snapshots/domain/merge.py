@@ -52,7 +52,8 @@ def merge(state: MergeState, observations: Iterable[Observing], definition: Defi
             held = chosen.get(name)
             if held is None:
                 chosen[name] = FieldState(key, value)
-            elif key < held.key:
+            elif key <= held.key and (key < held.key or observed.ranks_as is None):
+                # An observation speaks for itself before a promotion that ranks as it does.
                 held.key, held.value = key, value
 
 

@@ -111,7 +111,8 @@ def _chosen(
 ) -> tuple[JsonObject, Json, list[str]]:
     """The state, shown value and supplier of a field for which one observation speaks."""
     key = _key_function(policy, definition)
-    winner = sorted(carriers, key=key)[0]
+    # An observation speaks for itself before a promotion that ranks as it does.
+    winner = sorted(carriers, key=lambda observed: (key(observed), observed.ranks_as is not None))[0]
     value = winner.fields[name]
     shown = value if field is None else convert_for_reduction(value, field)
     return {"key": [*key(winner)], "value": value}, shown, [winner.ranking_id]

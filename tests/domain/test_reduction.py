@@ -6,10 +6,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.domain.definition import Definition, Field, FieldType, Policy, Strategy
+from registry.domain.definition import Converter, Definition, Field, FieldType, Policy, Strategy
 from schemaevo.kernel.canonical import Json, canonical_json, decode_trusted
 from snapshots.domain.merge import merge, project
 from snapshots.domain.observed import Observed
@@ -143,6 +144,22 @@ def test_a_promotion_observation_is_not_counted_and_does_not_revive():
     reduced = reduce([deleted, promoted], definition)
     assert reduced.deleted
     assert (reduced.observation_count, reduced.last_computed_id) == (1, ids(1))
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_an_observation_speaks_for_itself_before_a_promotion_that_ranks_as_it(strategy: Strategy):
+    """Ingest converted what the promotion holds as it came; both show the same, and so must every state."""
+    field = Field("f", FieldType.NUMBER, converters=(Converter.from_json("string_to_number"),))
+    definition = Definition({"f": field}, {"f": Policy(strategy)})
+    whole = _observed(1, observed_us=5, fields={"f": 12})
+    promoted = _observed(2, observed_us=5, ranks_as=ids(1), fields={"f": "12"})
+    for history in ([whole, promoted], [promoted, whole]):
+        reduced = reduce(history, definition)
+        state = empty_state()
+        merge(state, history, definition)
+        assert canonical_json(project(state, definition).state) == canonical_json(reduced.state)
+        assert '"12"' not in canonical_json(reduced.state).replace('"12":', "")
+        assert reduced.provenance == {"f": [ids(1)]}
 
 
 def test_specificities_compare_without_rounding():
