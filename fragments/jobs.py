@@ -3,12 +3,13 @@
 from django.conf import settings
 
 from fragments.selectors_counting import REBUILD
-from fragments.services.aggregates import Part, aggregates_rebuild, part_after
+from fragments.services.aggregates import Part, Scope, aggregates_rebuild, part_after
 from fragments.services.backfill_runs import PROMOTE, promote_run
 from fragments.services.enhancement import enhancement_turn, settings_auto
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.runs import runs_interrupt_silent
+from registry.domain.targets import of_target
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.jobs import Lease, job_kind, job_request
@@ -75,9 +76,10 @@ def _enhanced_so_far(cursor: Json) -> tuple[int, int, int]:
 
 
 def rebuild_run(lease: Lease) -> JsonObject:
-    """Every aggregate was counted anew, user by user and type by type; fragments may arrive meanwhile."""
+    """Every aggregate of the target was counted anew, user by user and type by type; fragments may arrive meanwhile."""
+    scope = Scope(*of_target(lease.target))
     part = Part.from_json(lease.cursor)
-    while part := part_after(part):
+    while part := part_after(part, scope):
         with lease.batch() as batch:
             batch.done(aggregates_rebuild(part))
             batch.cursor = part.to_json()

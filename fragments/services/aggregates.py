@@ -34,8 +34,40 @@ class Part(NamedTuple):
                 return None
 
 
-def part_after(last: Part | None) -> Part | None:
-    """The next user and entity type that has fragments or aggregates, by number and name; None at the end."""
+class Scope(NamedTuple):
+    """Whose parts are counted: of one entity type, of one user, of both, or, if neither is named, all there are."""
+
+    entity_type: str = ""
+    user_id: int | None = None
+
+
+EVERYTHING = Scope()
+
+
+def part_after(last: Part | None, scope: Scope = EVERYTHING) -> Part | None:
+    """The next user and entity type of the scope that has fragments or aggregates, by number and name; None at the
+    end."""
+    if last is None and scope.user_id is not None:
+        # No entity type is empty: the user's first one comes after it.
+        last = Part(scope.user_id, "")
+    while part := _next_part(last):
+        if scope.user_id not in (None, part.user_id):
+            return None
+        if scope.entity_type in ("", part.entity_type):
+            return part
+        last = part
+    return None
+
+
+def aggregates_in(part: Part) -> int:
+    """How many aggregates a rebuild of the part sets. Changes nothing."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM ({_KEYS}) AS keys", part._asdict())  # noqa: S608
+        (count,) = cursor.fetchone()
+    return int(count)
+
+
+def _next_part(last: Part | None) -> Part | None:
     where = "" if last is None else "WHERE (user_id, entity_type) > (%s, %s)"
     # A look into each index: how many rows a part has costs nothing.
     sql = f"""
@@ -69,13 +101,16 @@ def aggregates_rebuild(part: Part) -> int:
     return count
 
 
-_LOCK = """
-    INSERT INTO raw_fragment_aggregates (user_id, entity_type, fragment_key)
+_KEYS = """
     SELECT user_id, entity_type, fragment_key FROM raw_fragments
      WHERE user_id = %(user_id)s AND entity_type = %(entity_type)s
     UNION
     SELECT user_id, entity_type, fragment_key FROM raw_fragment_aggregates
      WHERE user_id = %(user_id)s AND entity_type = %(entity_type)s
+"""
+_LOCK = f"""
+    INSERT INTO raw_fragment_aggregates (user_id, entity_type, fragment_key)
+    {_KEYS}
      ORDER BY fragment_key
     ON CONFLICT (user_id, entity_type, fragment_key) DO UPDATE SET fragment_key = EXCLUDED.fragment_key
 """

@@ -7,7 +7,7 @@ so that an ingest waits for its own user's rows only, and for no longer than one
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby, islice
@@ -168,40 +168,71 @@ def fragments_due(moves: Sequence[Move], now: datetime) -> dict[str, int]:
     return counts
 
 
-@transaction.atomic
-def fragments_restore(
-    *, user_id: int, entity_type: str, actor: Actor, fragment_key: str | None = None, reason: str = ""
-) -> int:
-    """What waits for its deletion, of one field or all, is as it was before: promoted, with a new expiry, or, if it was
-    archived, active. Gives how many rows that were.
+class Restored(NamedTuple):
+    """How many rows were restored: promoted again, and active again, since they came from the archive."""
 
-    Raises: Denied; LockTimeout.
+    promoted: int
+    active: int
+
+
+def fragments_restore(
+    *,
+    user_id: int,
+    entity_type: str,
+    actor: Actor,
+    fragment_key: str | None = None,
+    reason: str = "",
+    at_most: int | None = None,
+    on_progress: Callable[[int], object] = lambda count: None,
+) -> Restored:
+    """What waits for its deletion, of one field or all, is as it was before: promoted, with a new expiry, or, if it was
+    archived, active. Of `at_most` rows those go first that would be deleted first.
+
+    Rows are moved as others are, so many at once, each time in a transaction of its own. What is done stays done, and
+    is in the audit log, whatever ends it. Raises: Denied; LockTimeout where others write there for too long.
     """
     actor.require("fragments.restore_fragment")
-    hold(LockSpace.FRAGMENTS, [(user_id, entity_type)])
     waiting = RawFragment.objects.filter(
         user_id=user_id, entity_type=entity_type, lifecycle_state=LifecycleState.PENDING_DELETION
     )
     if fragment_key is not None:
         waiting = waiting.filter(fragment_key=fragment_key)
-    promoted = waiting.filter(promoted_at__isnull=False).update(
+    found = list(waiting.order_by("expires_at", "id").values_list("id", flat=True)[:at_most])
+    restored = Restored(0, 0)
+    try:
+        for ids in _pieces(iter(found)):
+            with transaction.atomic():
+                done = _restore(Group(user_id, entity_type, ids))
+            restored = Restored(restored.promoted + done.promoted, restored.active + done.active)
+            on_progress(sum(done))
+    finally:
+        if sum(restored):
+            after: JsonObject = {**restored._asdict(), "field": fragment_key}
+            audit_record(
+                actor=actor,
+                action="fragment.restore",
+                target_type="fragments",
+                target_id=f"{entity_type}:{user_id}",
+                after=after,
+                reason=reason,
+            )
+    return restored
+
+
+def _restore(group: Group) -> Restored:
+    hold(LockSpace.FRAGMENTS, [(group.user_id, group.entity_type)])
+    # In a later statement than the one that took the lock: what was seen again, or deleted, meanwhile is left alone.
+    rows = RawFragment.objects.filter(
+        pk__in=group.fragment_ids, lifecycle_state=LifecycleState.PENDING_DELETION
+    )
+    promoted = rows.filter(promoted_at__isnull=False).update(
         lifecycle_state=LifecycleState.PROMOTED,
         expires_at=Now() + timedelta(days=settings.SCHEMAEVO_PROMOTED_RETENTION_DAYS),
     )
-    active = waiting.filter(promoted_at__isnull=True).update(
+    active = rows.filter(promoted_at__isnull=True).update(
         lifecycle_state=LifecycleState.ACTIVE, expires_at=None, archived_at=None
     )
-    if promoted or active:
-        after: JsonObject = {"promoted": promoted, "active": active, "field": fragment_key}
-        audit_record(
-            actor=actor,
-            action="fragment.restore",
-            target_type="fragments",
-            target_id=f"{entity_type}:{user_id}",
-            after=after,
-            reason=reason,
-        )
-    return promoted + active
+    return Restored(promoted, active)
 
 
 def _pieces(ids: Iterator[int]) -> Iterator[list[int]]:

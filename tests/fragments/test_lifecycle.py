@@ -166,21 +166,21 @@ def test_what_waits_is_restored_with_a_new_expiry(owner: User, settings: Setting
     one = fragments_restore(
         user_id=owner.pk, entity_type=THING, fragment_key="a", actor=SHELL, reason="mistake"
     )
-    assert one == 9
+    assert one == (9, 0)
     assert states() == {
         "a": {"promoted"},
         "b": {"pending_deletion"},
         "c": {"pending_deletion"},
         "d": {"active"},
     }
-    assert fragments_restore(user_id=owner.pk, entity_type=THING, actor=SHELL) == 20
+    assert fragments_restore(user_id=owner.pk, entity_type=THING, actor=SHELL) == (10, 10)
     assert states() == {"a": {"promoted"}, "b": {"promoted"}, "c": {"active"}, "d": {"active"}}
     assert RawFragment.objects.filter(expires_at__gt=ago(-DAY * 29)).count() == 19
     assert [event.after for event in AuditEvent.objects.filter(action="fragment.restore").order_by("id")] == [
         {"promoted": 9, "active": 0, "field": "a"},
         {"promoted": 10, "active": 10, "field": None},
     ]
-    assert fragments_restore(user_id=make_user().pk, entity_type=THING, actor=SHELL) == 0
+    assert fragments_restore(user_id=make_user().pk, entity_type=THING, actor=SHELL) == (0, 0)
 
 
 def test_a_paused_store_is_left_alone(owner: User) -> None:

@@ -12,7 +12,15 @@ from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
-from tests.permissions.services import ADDED, diverge, eligible, falsify, old_ledger, promote
+from tests.permissions.services import (
+    ADDED,
+    diverge,
+    eligible,
+    falsified_aggregate,
+    falsify,
+    old_ledger,
+    promote,
+)
 from tests.registry.commands import written
 
 
@@ -106,6 +114,12 @@ COMMANDS = [
     Command(lambda s: ("ignore_fields", "X-*")),
     Command(lambda s: ("dismiss_field", THING, "smell", "--user", s.store.owner.username)),
     Command(lambda s: ("dismiss_field", THING, "smell", "--until", "2099-01-31")),
+    Command(
+        lambda s: ("restore_fragments", THING, "--user", s.store.owner.username, "--reason", "a mistake"),
+        first=lambda s: put(LifecycleState.PENDING_DELETION),
+    ),
+    Command(lambda s: ("rebuild_aggregates",)),
+    Command(lambda s: ("rebuild_aggregates", "--inline"), first=falsified_aggregate),
     Command(lambda s: ("verify",), audited=False),
     Command(lambda s: ("verify", "--all", "--repair"), first=falsify),
     Command(lambda s: ("pause",)),

@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from fragments.models import EnhancementMode, LifecycleState, Promotion, RawFragmentAggregate
+from fragments.services.aggregates_rebuild import aggregates_rebuild_inline, aggregates_rebuild_request
 from fragments.services.aggregates_verify import aggregates_verify_repair
 from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
 from fragments.services.dry_run import ingest_foresee
@@ -365,6 +366,13 @@ SERVICES = [
         "control jobs",
         aggregates_verify_repair,
         lambda s: aggregates_verify_repair(s.actor, falsified_aggregate(s)),
+    ),
+    line("control jobs", aggregates_rebuild_request, lambda s: aggregates_rebuild_request(actor=s.actor)),
+    line(
+        "control jobs",
+        aggregates_rebuild_inline,
+        lambda s: aggregates_rebuild_inline(actor=s.actor),
+        first=falsified_aggregate,
     ),
     line(
         "restore fragments",
