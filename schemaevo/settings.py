@@ -351,6 +351,7 @@ UNFOLD = {
         lambda request: static("schemaevo/editor.css"),
         lambda request: static("schemaevo/jobs.css"),
         lambda request: static("schemaevo/verifications.css"),
+        lambda request: static("schemaevo/fragments.css"),
     ],
     "SIDEBAR": {
         "show_search": False,
@@ -404,6 +405,7 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _entry("Fragments", "extension", "fragments.rawfragment"),
+                    _entry("Undeclared fields", "bar_chart", "fragments.rawfragmentaggregate"),
                     _entry("Ingest runs", "input", "fragments.ingestrun"),
                     _entry("Dead letters", "report", "fragments.deadletter"),
                 ],

@@ -1,5 +1,5 @@
-"""Pages of ingest runs, dead letters and fragments; importing them registers them."""
+"""Pages of ingest runs, dead letters, fragments and undeclared fields; importing them registers them."""
 
-from fragments.admin import fragments, runs
+from fragments.admin import aggregates, fragments, runs
 
-__all__ = ["fragments", "runs"]
+__all__ = ["aggregates", "fragments", "runs"]

@@ -4,12 +4,15 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from fragments.admin.restore import MAY_RESTORE, restore_page
 from fragments.models import FragmentReason, LifecycleState, RawFragment
+from fragments.selectors_lifecycle import deletable_at
 from schemaevo.kernel.pages.display import (
     NOTHING,
     ago,
@@ -106,6 +109,8 @@ class RawFragmentAdmin(KeysetAdmin):
     )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field, or an id")
+    list_before_template = "admin/fragments/rawfragment/restore_link.html"
+    change_form_outer_before_template = "admin/fragments/rawfragment/deletable.html"
     fieldsets: ClassVar[Any] = (
         (
             None,
@@ -126,6 +131,24 @@ class RawFragmentAdmin(KeysetAdmin):
             {"fields": (("observed", "first_seen"), ("last_seen", "promoted"), ("archived", "expires"))},
         ),
     )
+
+    def get_urls(self) -> list[URLPattern]:
+        """The page that restores, before the addresses of the rows."""
+        view = self.admin_site.admin_view(self.restore_view)
+        return [path("restore/", view, name="fragments_rawfragment_restore"), *super().get_urls()]
+
+    def restore_view(self, request: HttpRequest) -> HttpResponse:
+        """What waits for its deletion, of an owner and entity type; on POST it is restored."""
+        return restore_page(self, request)
+
+    def page_context(self, request: HttpRequest, fragment: RawFragment) -> dict[str, Any]:
+        if fragment.lifecycle_state != LifecycleState.PENDING_DELETION or fragment.expires_at is None:
+            return {}
+        return {
+            "fragment": fragment,
+            "deletable_at": deletable_at(fragment.expires_at),
+            "may_restore": request.user.has_perm(MAY_RESTORE),
+        }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset = super().get_queryset(request).defer("value_hash")

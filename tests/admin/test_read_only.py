@@ -30,6 +30,7 @@ def test_all_that_services_write_is_read_only() -> None:
         "observations",
         "entity_snapshots",
         "raw_fragments",
+        "raw_fragment_aggregates",
         "ingest_runs",
         "dead_letters",
         "jobs",

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from fragments.models import LifecycleState, RawFragment, RawFragmentAggregate, RawFragmentAggregateSource
-from fragments.services.aggregates_verify import REBUILD
+from fragments.selectors_counting import REBUILD
 from schemaevo.kernel.jobs import job_request, run_job
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
 from tests.aggregates import assert_aggregates_are_right

@@ -11,12 +11,14 @@ from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.urls import reverse
 
+from fragments.models import LifecycleState
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import schema_standing
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pause import store_pause
 from tests.admin.addresses import OURS
 from tests.factories import SHELL, THING
+from tests.lifecycle import put
 from tests.permissions.scene import PASSWORD, Scene
 from tests.permissions.table import OUTSIDE, TABLE, Role
 
@@ -165,6 +167,20 @@ PAGES = [
         "control jobs",
         given=lambda s: {"type": THING, "owner": "", "what": "waiting"},
     ),
+    # --- fragments ---
+    Page(
+        "admin:fragments_rawfragment_restore",
+        "restore fragments",
+        "restore fragments",
+        given=lambda s: {"owner": s.store.owner.username, "type": THING, "reason": "a mistake"},
+        first=lambda s: put(LifecycleState.PENDING_DELETION),
+    ),
+    Page(
+        "admin:fragments_rawfragmentaggregate_rebuild",
+        "control jobs",
+        "control jobs",
+        given=lambda s: {"type": THING, "owner": s.store.owner.username},
+    ),
     # --- schemas ---
     Page("admin:registry_schema_effective", "see", query=lambda s: "?type=thing"),
     Page("admin:registry_schema_compare", "see", args=lambda s: [s.store.own.schema_id]),
@@ -267,6 +283,7 @@ SEEN: dict[str, str] = {
     "fragments.deadletter": "see",
     "fragments.ingestrun": "see",
     "fragments.rawfragment": "see",
+    "fragments.rawfragmentaggregate": "see",
     "kernel.auditevent": "see",
     "kernel.job": "see",
     "kernel.user": "see users",

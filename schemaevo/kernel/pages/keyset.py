@@ -211,7 +211,7 @@ class KeysetChangeList(ChangeList):
         is_narrowed = bool(self.query or self.has_active_filters)
         total = Amount(len(rows)) if is_whole else None
         if total is None and not is_narrowed and not timed_out:
-            total = rows_counted(self.model)
+            total = self._admin.rows_in_all()
         first = self.keyset.cursor_of(rows[0]) if rows else wish[1:]
         last = self.keyset.cursor_of(rows[-1]) if rows else wish[1:]
         self.paginator = KeysetPages(
@@ -268,6 +268,10 @@ class KeysetAdmin(ReadOnlyAdmin):
             self.attach([row])
             self._attach([row], self.referred_on_page)
         return row
+
+    def rows_in_all(self) -> Amount:
+        """How many rows the list has where nothing narrows it."""
+        return rows_counted(self.model)
 
     def attach(self, rows: Sequence[Any]) -> None:
         """Every row has what its references name, or None where it is gone."""

@@ -1,0 +1,182 @@
+"""Pages of undeclared fields: what waits under each name, and how sure one can be what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+
+from fragments.admin.fragments import FieldFilter
+from fragments.admin.rebuild import rebuild_page
+from fragments.models import RawFragmentAggregate
+from fragments.selectors_counting import rebuilds_told
+from fragments.selectors_undeclared import WHOLE, types_told
+from schemaevo.kernel.canonical import Json
+from schemaevo.kernel.pages.display import NOTHING, ago, amount, code, short
+from schemaevo.kernel.pages.estimates import Amount, found_counted
+from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
+from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.rights import may_see_values
+
+#: What a value can be (fragments.domain.inference); nothing but null has no type of most.
+TYPES = ("string", "number", "date", "boolean", "array", "object")
+
+
+class DominantTypeFilter(PickFilter):
+    title = _("type of most")
+    parameter_name = "value_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(name, name) for name in TYPES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        return queryset.filter(dominant_type=chosen) if chosen in TYPES else queryset.none()
+
+
+@admin.register(RawFragmentAggregate)
+class RawFragmentAggregateAdmin(KeysetAdmin):
+    """Every field that records have and no schema declares, of each owner, by entity type and name."""
+
+    # The order of an index, in which the same field of all owners stands together.
+    keyset = Keyset(("entity_type", "fragment_key", "user_id"))
+    referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
+    list_display = (
+        "field",
+        "entity_type",
+        "owner",
+        "shown_type",
+        "share",
+        "values",
+        "seen",
+        "sources",
+        "last_seen_ago",
+    )
+    list_filter = (OwnerFilter, EntityTypeFilter, FieldFilter, DominantTypeFilter)
+    search_fields = ("fragment_key",)
+    search_help_text = _("Name of a field")
+    list_before_template = "admin/fragments/rawfragmentaggregate/before.html"
+    change_form_outer_before_template = "admin/fragments/rawfragmentaggregate/page.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """The page that asks for a rebuild, before the addresses of the rows."""
+        view = self.admin_site.admin_view(self.rebuild_view)
+        return [path("rebuild/", view, name="fragments_rawfragmentaggregate_rebuild"), *super().get_urls()]
+
+    def rebuild_view(self, request: HttpRequest) -> HttpResponse:
+        """What a rebuild does, and the form that asks for one; on POST the job is owed."""
+        return rebuild_page(self, request)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """None: the template shows everything."""
+        return ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        listed = super().get_queryset(request)
+        return listed if may_see_values(request) else listed.defer("sample_values")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        term = search_term.strip()
+        waiting = _waiting(queryset)
+        return (waiting.filter(fragment_key=term) if term else waiting), False
+
+    def rows_in_all(self) -> Amount:
+        return found_counted(_waiting(RawFragmentAggregate.objects.all()))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return super().changelist_view(request, {**(extra_context or {}), "rebuilds": rebuilds_told()})
+
+    def page_context(self, request: HttpRequest, row: RawFragmentAggregate) -> dict[str, Any]:
+        # A username wins over a number: by it the list finds this owner, whatever it looks like.
+        owner = row.user.get_username() if row.user else str(row.user_id)
+        behind = {"owner": owner, "type": row.entity_type, "field": row.fragment_key}
+        sees_values = may_see_values(request)
+        return {
+            "row": row,
+            "owner": owner,
+            "types": [
+                (told, percent(told.share), _list_url("rawfragment", {**behind, "value_type": told.name}))
+                for told in types_told(row)
+            ],
+            "samples": _samples(row) if sees_values else (),
+            "may_see_values": sees_values,
+            "share": percent(row.type_consistency) if row.dominant_type else NOTHING,
+            "behind_url": _list_url("rawfragment", behind),
+            "others_url": _list_url(
+                "rawfragmentaggregate", {"type": row.entity_type, "field": row.fragment_key}
+            ),
+            "rebuilds": rebuilds_told(),
+        }
+
+    @admin.display(description=_("field"))
+    def field(self, row: RawFragmentAggregate) -> SafeString:
+        return code(row.fragment_key)
+
+    @admin.display(description=_("owner"))
+    def owner(self, row: RawFragmentAggregate) -> SafeString:
+        return short(row.user.get_username() if row.user else f"#{row.user_id}")
+
+    @admin.display(description=_("type of most"))
+    def shown_type(self, row: RawFragmentAggregate) -> SafeString:
+        return format_html("{}", row.dominant_type) if row.dominant_type else NOTHING
+
+    @admin.display(description=_("its share"))
+    def share(self, row: RawFragmentAggregate) -> SafeString:
+        return percent(row.type_consistency) if row.dominant_type else NOTHING
+
+    @admin.display(description=_("values"))
+    def values(self, row: RawFragmentAggregate) -> SafeString:
+        return amount(row.sample_count)
+
+    @admin.display(description=_("seen"))
+    def seen(self, row: RawFragmentAggregate) -> SafeString:
+        return amount(row.frequency_total)
+
+    @admin.display(description=_("sources"))
+    def sources(self, row: RawFragmentAggregate) -> SafeString:
+        return amount(row.unique_sources)
+
+    @admin.display(description=_("last seen"))
+    def last_seen_ago(self, row: RawFragmentAggregate) -> SafeString:
+        return ago(row.last_seen_at)
+
+
+def percent(share: int | None) -> SafeString:
+    """A share in ten-thousandths, with one digit behind the point, and a hundred per cent only where it is all."""
+    if share is None:
+        return NOTHING
+    tenths = share * 1000 // WHOLE
+    text = f"{tenths // 10}" if tenths % 10 == 0 else f"{tenths // 10}.{tenths % 10}"
+    return format_html('<span class="se-number se-nowrap">{} %</span>', text)
+
+
+def _waiting(rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Those of which anything waits: the rest was promoted, and only its row is left."""
+    return rows.exclude(sample_count=0)
+
+
+def _samples(row: RawFragmentAggregate) -> list[tuple[Json, str]]:
+    """Each sample with the page of the fragment that has it."""
+    samples: Sequence[dict[str, Json]] = row.sample_values
+    return [
+        (sample["value"], reverse("admin:fragments_rawfragment_change", args=[sample["fragment"]]))
+        for sample in samples
+    ]
+
+
+def _list_url(model: str, query: dict[str, str]) -> str:
+    return f"{reverse(f'admin:fragments_{model}_changelist')}?{urlencode(query)}"
