@@ -43,7 +43,7 @@ def rebuild_page(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:
         model_admin,
         request,
         "admin/fragments/rawfragmentaggregate/rebuild.html",
-        title=_now("Rebuild undeclared fields"),
+        title=_now("Count undeclared fields anew"),
         asked={"type": entity_type, "owner": named},
         problems=problems,
         rebuilds=rebuilds_told(),

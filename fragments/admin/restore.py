@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
@@ -79,6 +80,7 @@ def restore_page(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:
         count=sum(one.count for one in fields),
         first_at=min((one.deletable_at for one in fields), default=None),
         at_once=RESTORED_AT_ONCE,
+        retention_days=settings.SCHEMAEVO_PROMOTED_RETENTION_DAYS,
     )
 
 
