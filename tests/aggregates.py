@@ -13,21 +13,28 @@ Key = tuple[int, str, str]
 
 
 def counted() -> dict[Key, dict[str, Any]]:
-    """The counts of each user, entity type and key that has any."""
-    rows: dict[Key, list[RawFragment]] = defaultdict(list)
-    waiting = RawFragment.objects.filter(lifecycle_state__in=WAITING, reason__in=REASONS)
-    for row in waiting.defer("value"):
-        rows[row.user_id, row.entity_type, row.fragment_key].append(row)
-    return {
-        key: {
-            "sample_count": len(found),
-            "frequency_total": sum(row.frequency_count for row in found),
-            "type_counts": Counter(row.value_type for row in found),
-            "format_counts": Counter(f"{row.value_type}:{row.value_format}" for row in found),
-            "sources": Counter(row.source_id for row in found),
+    """The counts of each user, entity type and key that has any. Reads row by row, however many there are."""
+    found: dict[Key, dict[str, Any]] = defaultdict(
+        lambda: {
+            "sample_count": 0,
+            "frequency_total": 0,
+            "type_counts": Counter(),
+            "format_counts": Counter(),
+            "sources": Counter(),
         }
-        for key, found in rows.items()
-    }
+    )
+    waiting = RawFragment.objects.filter(lifecycle_state__in=WAITING, reason__in=REASONS)
+    columns = ("user_id", "entity_type", "fragment_key", "frequency_count", "value_type", "value_format")
+    for *key, frequency, value_type, value_format, source in waiting.values_list(
+        *columns, "source_id"
+    ).iterator():
+        counts = found[tuple(key)]
+        counts["sample_count"] += 1
+        counts["frequency_total"] += frequency
+        counts["type_counts"][value_type] += 1
+        counts["format_counts"][f"{value_type}:{value_format}"] += 1
+        counts["sources"][source] += 1
+    return dict(found)
 
 
 def stored() -> dict[Key, dict[str, Any]]:
