@@ -14,11 +14,11 @@ from pytest_django import Settings
 from fragments.jobs import CLEAN_UP
 from fragments.models import LifecycleState, RawFragment
 from fragments.services import lifecycle, lifecycle_runs
-from fragments.services.lifecycle import Group, Move, fragments_move
+from fragments.services.lifecycle import Group, Move, fragments_move, fragments_restore
 from schemaevo.kernel.jobs import job_request, run_job
 from schemaevo.kernel.locks import LockSpace, hold
 from schemaevo.kernel.models import Job, JobState, User
-from tests.factories import THING, make_definition, make_run, make_user, make_version
+from tests.factories import SHELL, THING, make_definition, make_run, make_user, make_version
 from tests.lifecycle import DAY, put
 from tests.threads import PATIENCE_S, Aside, waiting_for_locks
 from tests.waiting import wait_for
@@ -118,3 +118,29 @@ def test_what_is_seen_again_while_it_is_looked_for_is_active(owners: list[User])
     [active] = RawFragment.objects.filter(user=owner, lifecycle_state="active", fragment_key="other")
     assert (active.frequency_count, active.expires_at) == (2, None)
     assert active.last_seen_at > timezone.now() - timedelta(minutes=5)
+
+
+def test_what_is_seen_again_while_it_is_restored_stays_active(owners: list[User]) -> None:
+    owner = owners[0]
+    put(PENDING, since=timezone.now(), user=owner)
+    is_held, may_go = Event(), Event()
+
+    def sees_again() -> None:
+        with transaction.atomic():
+            hold(LockSpace.FRAGMENTS, [(owner.pk, THING)])
+            is_held.set()
+            may_go.wait(PATIENCE_S)
+            make_run(user=owner, records=[{"k": "k0", "other": 0, "another": 1}])
+
+    def restores() -> object:
+        return fragments_restore(user_id=owner.pk, entity_type=THING, actor=SHELL)
+
+    with Aside(sees_again) as seen:
+        assert is_held.wait(PATIENCE_S)
+        with Aside(restores) as restored:
+            wait_for(waiting_for_locks, "the restoration to wait for the lock")
+            may_go.set()
+            assert restored.result(PATIENCE_S) == (5, 0)
+        seen.result(PATIENCE_S)
+    [active] = RawFragment.objects.filter(user=owner, lifecycle_state="active", fragment_key="other")
+    assert (active.frequency_count, active.expires_at, active.promoted_at) == (2, None, None)
