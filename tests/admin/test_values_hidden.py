@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from django.test import Client
 
-from fragments.models import DeadLetter, RawFragment
+from fragments.models import DeadLetter, RawFragment, RawFragmentAggregate
 from snapshots.models import EntitySnapshot, Observation
 from tests.admin.addresses import READ_ONLY, list_of, page_of
 from tests.admin.conftest import SECRET, Store
@@ -17,7 +17,7 @@ def pages_of(store: Store) -> list[str]:
     return [
         "/admin/",
         *(list_of(model) for model in READ_ONLY),
-        *(page_of(row) for row in [*rows, store.version]),
+        *(page_of(row) for row in [*rows, store.version, *RawFragmentAggregate.objects.all()]),
     ]
 
 
@@ -33,7 +33,7 @@ def test_a_viewer_sees_no_value_on_any_page(store: Store, client_of: Callable[[s
 def test_who_may_see_values_sees_them(store: Store, client_of: Callable[[str], Client], role: str) -> None:
     client = client_of(role)
     shown = [store.snapshot, store.observation, store.fragment, store.letter]
-    for url in [*map(page_of, shown), list_of(RawFragment)]:
+    for url in [*map(page_of, [*shown, *RawFragmentAggregate.objects.all()]), list_of(RawFragment)]:
         assert SECRET in client.get(url).content.decode(), url
 
 
@@ -57,6 +57,7 @@ def test_no_list_can_be_narrowed_by_a_value(
         (Observation, "entity__values__icontains"),
         (RawFragment, "value__startswith"),
         (RawFragment, "value_hash"),
+        (RawFragmentAggregate, "sample_values__icontains"),
         (DeadLetter, "message__icontains"),
         (DeadLetter, "raw"),
     ):
@@ -66,7 +67,7 @@ def test_no_list_can_be_narrowed_by_a_value(
 
 def test_searching_for_a_value_finds_nothing(store: Store, client_of: Callable[[str], Client]) -> None:
     client = client_of("superuser")
-    for model in (EntitySnapshot, Observation, RawFragment, DeadLetter):
+    for model in (EntitySnapshot, Observation, RawFragment, RawFragmentAggregate, DeadLetter):
         html = client.get(list_of(model), {"q": SECRET}).content.decode()
         assert html.count('class="data-row') == (1 if model is DeadLetter else 0), model
 
