@@ -52,10 +52,11 @@ class ObstacleCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """One reason why a field is not recommended, for machines and for people."""
+    """One reason why a field is not recommended, for machines and for people. It may end by itself `until` a time."""
 
     code: ObstacleCode
     message: str
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,9 @@ def _refusal(refused: Refused) -> Obstacle:
     why = f": {refused.reason}" if refused.reason else ""
     if refused.until is None:
         return Obstacle(ObstacleCode.DISMISSED, f"dismissed{why}")
-    return Obstacle(ObstacleCode.SNOOZED, f"snoozed until {refused.until:%Y-%m-%d %H:%M} UTC{why}")
+    return Obstacle(
+        ObstacleCode.SNOOZED, f"snoozed until {refused.until:%Y-%m-%d %H:%M} UTC{why}", refused.until
+    )
 
 
 def _of_total(ten_thousandths: int) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.utils import timezone
 
 from fragments.models import FieldDismissal, IgnoredPattern
-from fragments.services.dismissals import field_dismiss, field_recall
+from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
 from fragments.services.ignore_lists import pattern_ignore, pattern_recall
 from schemaevo.kernel.models import AuditEvent
 from tests.factories import SHELL, THING, make_user
@@ -40,16 +42,25 @@ def test_a_pattern_is_listed_once_and_taken_off_once(has_owner: bool) -> None:
         assert AuditEvent.objects.filter(action=f"pattern.{verb}").count() == 1
 
 
-def test_who_comes_last_is_in_force_and_every_change_is_audited() -> None:
+def test_each_decision_takes_the_place_of_the_one_before_and_says_which_that_was() -> None:
+    until = timezone.now() + timedelta(days=1)
     acts = [
         partial(
-            field_dismiss, entity_type=THING, name="smell", user_id=None, actor=SHELL, reason=f"reason {n}"
+            field_snooze,
+            entity_type=THING,
+            name="smell",
+            user_id=None,
+            until=until + timedelta(days=number),
+            actor=SHELL,
         )
-        for n in range(AT_ONCE)
+        for number in range(AT_ONCE)
     ]
     side_by_side(acts)
-    row = FieldDismissal.objects.get()
-    events = AuditEvent.objects.filter(action="field.dismiss")
-    assert sorted(event.reason for event in events) == [f"reason {n}" for n in range(AT_ONCE)]
-    assert sum(event.before is None for event in events) == 1
-    assert row.reason in {event.reason for event in events}
+    events = list(AuditEvent.objects.filter(action="field.snooze").order_by("id"))
+    assert len({str(event.after) for event in events}) == AT_ONCE
+    assert [event.before for event in events] == [None, *(event.after for event in events[:-1])]
+    last = events[-1].after
+    assert isinstance(last, dict)
+    moment = FieldDismissal.objects.get().until
+    assert moment is not None
+    assert last["until"] == moment.isoformat()

@@ -119,6 +119,13 @@ def test_a_sample_is_bounded_and_says_how_many_were_looked_at(
     assert outlooks(None)["created"].looked_at == 10
 
 
+def test_no_value_of_another_user_is_looked_at(owner: User) -> None:
+    waiting(owner, "created", [3, 4])
+    waiting(make_user(), "created", [1_557_933_565, 1_557_933_566])
+    outlook = outlooks(owner)["created"]
+    assert (suggested(outlook), outlook.rest.count, outlook.looked_at) == ({}, 2, 2)
+
+
 def test_fragments_are_read_only_where_counts_do_not_tell(owner: User) -> None:
     def queries() -> list[str]:
         with CaptureQueriesContext(connection) as captured:

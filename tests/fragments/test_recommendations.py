@@ -439,6 +439,7 @@ def test_a_snoozed_field_comes_back_by_itself(owner: User) -> None:
         ["snoozed"],
         f"snoozed until {until:%Y-%m-%d %H:%M} UTC",
     )
+    assert one.obstacles[0].until == until
     type(row).objects.update(until=timezone.now() - timedelta(seconds=1))
     assert found(owner)["smell"].is_eligible
 
