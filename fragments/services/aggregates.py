@@ -1,6 +1,6 @@
 """Aggregates counted anew: after an upgrade that brought them, or where `verify` found one that is wrong.
 
-They are kept by triggers (fragments/sql/0003_aggregates_v1.sql). What is here locks the same rows in the same order
+They are kept by triggers (fragments/sql/0004_aggregates_v2.sql). What is here locks the same rows in the same order
 and sets them, so that it may run while fragments arrive.
 """
 
@@ -125,7 +125,7 @@ _EMPTY = """
 """
 #: By the very function that the triggers call.
 _COUNT = """
-    SELECT raw_fragment_aggregates_change_v1(array_agg(
+    SELECT raw_fragment_aggregates_change_v2(array_agg(
                (user_id, entity_type, fragment_key, source_id, value_type, value_format, row_count, frequency,
                 last_seen_at)::raw_fragment_change_v1))
       FROM (

@@ -9,7 +9,7 @@ VIEW = {("fragments", "rawfragmentaggregate", "view_rawfragmentaggregate")}
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("fragments", "0014_add_enhancement"),
+        ("fragments", "0013_add_enhancement"),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),
     ]
