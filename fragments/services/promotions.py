@@ -13,12 +13,12 @@ from django.db import transaction
 from fragments.errors import (
     AlreadyDeclared,
     NoFragments,
-    NotToBeUndone,
     NoTypeKnown,
     PromotionNotFound,
     Undeclared,
 )
 from fragments.models import DismissalOrigin, Promotion, PromotionCause, PromotionState, RawFragment
+from fragments.selectors_undo import undo_refusal
 from fragments.services.dismissals import field_dismiss
 from registry.domain.definition import Declaration, Definition
 from registry.domain.extension import Extension, parse_extension
@@ -135,22 +135,19 @@ def promotion_undo(*, promotion_id: int, actor: Actor, note: str = "") -> Promot
     entity_type, user_id, field = promotion.entity_type, promotion.user_id, promotion.fragment_key
     hold_for_change(entity_type, user_id)
     promotion.refresh_from_db()
-    _require_undoable(promotion)
     standing = schema_standing(entity_type=entity_type, user_id=user_id)
+    refusal = undo_refusal(promotion=promotion, standing=standing)
+    if refusal is not None:
+        raise refusal
     why = note or f"undo of promotion {promotion.pk}"
     warning = ""
     if standing.shared is not None:
-        said = standing.extension.parsed if standing.extension is not None else None
-        if said is None or field not in said.additional_fields:
-            raise _declared_otherwise(promotion)
         extension_remove_fields(
             entity_type=entity_type, user_id=user_id, names=[field], actor=actor, note=why
         )
     else:
-        own = standing.definition
-        if own is None or field not in own.fields:
-            raise _declared_otherwise(promotion)
-        warning = _put_in_force(standing, _without(own, field), actor, why)
+        assert standing.own is not None  # noqa: S101  else it would have been refused
+        warning = _put_in_force(standing, _without(standing.own.parsed, field), actor, why)
     before = promotion.state
     # Else it would be recommended again at once, and promoted again where that goes by itself.
     field_dismiss(
@@ -173,33 +170,6 @@ def promotion_undo(*, promotion_id: int, actor: Actor, note: str = "") -> Promot
         reason=note,
     )
     return Promoted(promotion, warning)
-
-
-def _require_undoable(promotion: Promotion) -> None:
-    if promotion.state in (PromotionState.UNDOING, PromotionState.UNDONE):
-        raise NotToBeUndone("already_undone", f"Promotion {promotion.pk} is undone already.", promotion.pk)
-    newer = Promotion.objects.filter(
-        user_id=promotion.user_id,
-        entity_type=promotion.entity_type,
-        fragment_key=promotion.fragment_key,
-        pk__gt=promotion.pk,
-    ).order_by("-pk")
-    newest = newer.first()
-    if newest is not None:
-        raise NotToBeUndone(
-            "not_the_newest",
-            f"{promotion.fragment_key} was promoted anew since; undo promotion {newest.pk} instead.",
-            promotion.pk,
-        )
-
-
-def _declared_otherwise(promotion: Promotion) -> NotToBeUndone:
-    return NotToBeUndone(
-        "declared_otherwise",
-        f"{promotion.fragment_key} is not in this user's part of the schema any more: it was removed, or the global "
-        "schema declares it.",
-        promotion.pk,
-    )
 
 
 def _parsed(field: str, declaration: Json) -> Declaration:
