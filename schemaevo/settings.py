@@ -352,6 +352,7 @@ UNFOLD = {
         lambda request: static("schemaevo/jobs.css"),
         lambda request: static("schemaevo/verifications.css"),
         lambda request: static("schemaevo/fragments.css"),
+        lambda request: static("schemaevo/promotions.css"),
     ],
     "SIDEBAR": {
         "show_search": False,
@@ -408,6 +409,15 @@ UNFOLD = {
                     _entry("Undeclared fields", "bar_chart", "fragments.rawfragmentaggregate"),
                     _entry("Ingest runs", "input", "fragments.ingestrun"),
                     _entry("Dead letters", "report", "fragments.deadletter"),
+                ],
+            },
+            {
+                "title": _("How schemas grow"),
+                "separator": True,
+                "items": [
+                    _entry("Promotions", "move_up", "fragments.promotion"),
+                    _entry("Enhancements", "auto_awesome", "fragments.enhancement"),
+                    _entry("Auto-enhancement", "tune", "fragments.enhancementsetting"),
                 ],
             },
             {

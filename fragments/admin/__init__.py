@@ -1,5 +1,6 @@
-"""Pages of ingest runs, dead letters, fragments and undeclared fields; importing them registers them."""
+"""Pages of ingest runs, dead letters, fragments, undeclared fields, promotions and auto-enhancement; importing them
+registers them."""
 
-from fragments.admin import aggregates, fragments, runs
+from fragments.admin import aggregates, enhancements, fragments, promotions, runs
 
-__all__ = ["aggregates", "fragments", "runs"]
+__all__ = ["aggregates", "enhancements", "fragments", "promotions", "runs"]

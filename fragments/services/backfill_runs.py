@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from fragments.models import RawFragmentAggregate
 from fragments.models_promotions import Promotion, PromotionState
+from fragments.selectors_promotion_jobs import PROMOTE as PROMOTE
 from fragments.services.backfill import Chunk, Spot, fields_waiting, fragments_promote, fragments_take_back
 from registry.domain.targets import of_target
 from schemaevo.kernel.actors import Actor
@@ -19,10 +20,6 @@ from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.jobs import Lease
 from snapshots.services.waiting import OWNERS_AT_ONCE, owners_after
-
-#: The job kind that brings fragments into line with what is declared; its target is the entity type, or one user's
-#: part in it.
-PROMOTE = "promote_fragments"
 
 
 class Way(IntEnum):
