@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from fragments.models import DeadLetter, IngestRun, RawFragment
+from fragments.models import DeadLetter, EnhancementMode, IngestRun, RawFragment
+from fragments.services.enhancement import enhancement_set
 from registry.domain.compatibility import Mode
 from registry.models import ExtensionRevision, QuotaRequest, SchemaVersion
 from registry.services.compatibility import compatibility_set
@@ -16,6 +17,7 @@ from schemaevo.kernel.models import User
 from schemaevo.kernel.verification import Extent
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot, Observation, Source
+from tests.enhancements import make_given_up, make_undone
 from tests.factories import (
     NOON,
     SHELL,
@@ -50,7 +52,8 @@ class Store:
 @pytest.fixture
 def store(db: None) -> Store:
     """One owner, a schema, two observations of one entity that disagree, a fragment and a dead letter; and an
-    extension, a compatibility mode, notices and an upgrade request, which change nothing about them."""
+    extension, a compatibility mode, notices, an upgrade request, and what is left of an undone promotion and of a field
+    that auto-enhancement gave up, which change nothing about them."""
     owner = make_user(username="owner-of-it")
     version = make_version(document=make_definition(k="string", colour="string", size="number"))
     make_run(
@@ -80,6 +83,9 @@ def store(db: None) -> Store:
     make_maximum(user=owner, max_schemas=10)
     request = make_quota_request(user=owner)
     verification_make(extent=Extent(), actor=SHELL)
+    make_undone(user=owner, field="smell")
+    make_given_up(user=owner, field="smell")
+    enhancement_set(user_id=owner.pk, entity_type=THING, mode=EnhancementMode.OFF, actor=SHELL)
     return Store(
         owner=owner,
         version=version,

@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.urls import reverse
 
-from fragments.models import LifecycleState
+from fragments.models import LifecycleState, Promotion
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import schema_standing
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
@@ -20,6 +20,7 @@ from tests.admin.addresses import OURS
 from tests.factories import SHELL, THING
 from tests.lifecycle import put
 from tests.permissions.scene import PASSWORD, Scene
+from tests.permissions.services import promote
 from tests.permissions.table import OUTSIDE, TABLE, Role
 
 
@@ -94,6 +95,10 @@ def note(scene: Scene) -> dict[str, str]:
 
 def approval(scene: Scene) -> dict[str, str]:
     return {"max_schemas": "20", "note": "fine"}
+
+
+def newest_promotion(scene: Scene) -> list[int]:
+    return [Promotion.objects.latest("pk").pk]
 
 
 #: A field that nothing declares yet, as an editor sends it.
@@ -180,6 +185,22 @@ PAGES = [
         "control jobs",
         "control jobs",
         given=lambda s: {"type": THING, "owner": s.store.owner.username},
+    ),
+    # --- promotions and auto-enhancement ---
+    Page("admin:fragments_promotion_live", "see", args=newest_promotion),
+    Page(
+        "admin:fragments_promotion_undo",
+        "promote fields",
+        "promote fields",
+        newest_promotion,
+        lambda s: {"note": "a mistake"},
+        first=lambda s: promote(s, SHELL),
+    ),
+    Page(
+        "admin:fragments_enhancementsetting_set",
+        "set enhancement",
+        "set enhancement",
+        given=lambda s: {"owner": s.store.owner.username, "type": THING, "mode": "auto"},
     ),
     # --- schemas ---
     Page("admin:registry_schema_effective", "see", query=lambda s: "?type=thing"),
@@ -281,7 +302,10 @@ PAGES = [
 SEEN: dict[str, str] = {
     "auth.group": "see users",
     "fragments.deadletter": "see",
+    "fragments.enhancement": "see",
+    "fragments.enhancementsetting": "see",
     "fragments.ingestrun": "see",
+    "fragments.promotion": "see",
     "fragments.rawfragment": "see",
     "fragments.rawfragmentaggregate": "see",
     "kernel.auditevent": "see",

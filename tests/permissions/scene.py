@@ -11,7 +11,8 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.test import Client
 
-from fragments.models import DeadLetter, IngestRun, RawFragment
+from fragments.models import DeadLetter, EnhancementMode, IngestRun, RawFragment
+from fragments.services.enhancement import enhancement_set
 from registry.cache import cache_clear
 from registry.domain.compatibility import Mode
 from registry.models import ExtensionRevision, QuotaRequest, Schema, SchemaVersion
@@ -22,6 +23,7 @@ from schemaevo.kernel.verification import Extent
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.admin.addresses import OURS
+from tests.enhancements import make_given_up, make_undone
 from tests.factories import (
     NOON,
     SHELL,
@@ -120,6 +122,9 @@ def make_store(folder: Path) -> Store:
     # Granted, and nearly used up: the owner has notices.
     make_maximum(user=owner, max_schemas=3, max_fields=100)
     verification_make(extent=Extent(), actor=SHELL)
+    make_undone(user=owner, field="smell")
+    make_given_up(user=owner, field="smell", entity_type=OWN)
+    enhancement_set(user_id=owner.pk, entity_type=OWN, mode=EnhancementMode.OFF, actor=SHELL)
     return Store(
         folder=folder,
         owner=owner,

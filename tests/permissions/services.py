@@ -397,7 +397,7 @@ SERVICES = [
     line(
         "promote fields",
         promotion_undo,
-        lambda s: promotion_undo(promotion_id=Promotion.objects.get().pk, actor=s.actor),
+        lambda s: promotion_undo(promotion_id=Promotion.objects.latest("pk").pk, actor=s.actor),
         first=lambda s: promote(s, SHELL),
     ),
     line("dismiss fields", field_dismiss, lambda s: field_dismiss(**refused_field(s))),
