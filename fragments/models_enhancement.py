@@ -114,6 +114,10 @@ class Enhancement(models.Model):
                 name="enhancements_state_ck",
             ),
         ]
+        indexes: ClassVar[list[models.Index]] = [
+            # The list of one owner's, newest first.
+            models.Index(fields=["user", "id"], name="enhancements_owner_ix"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.fragment_key} ({self.state})"
