@@ -71,8 +71,10 @@ def mode_page(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:
     given = request.POST if is_post else request.GET
     asked = {name: given.get(name, "").strip() for name in ("owner", "type")}
     owner, problems = owner_named(asked["owner"])
+    misnamed = {"owner"} if problems else set()
     if asked["type"] and (problem := entity_type_problem(asked["type"])):
         owner, problems = None, [*problems, problem]
+        misnamed.add("type")
     if is_post and not problems:
         problems = _problems_setting(request, owner, asked["type"], given.get("mode", ""))
         if owner is not None and not problems:
@@ -88,6 +90,7 @@ def mode_page(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:
         asked=asked,
         owner=owner,
         problems=problems,
+        misnamed=misnamed,
         outlook=outlook,
         tone=MODE_TONES[outlook.mode] if outlook else "",
         modes=_modes(outlook),
