@@ -8,7 +8,7 @@ what is declared, what waits and what the snapshots take in are of one moment. D
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -32,6 +32,8 @@ from snapshots.services.recompute import schemas_held
 
 #: A chunk is one short transaction: an ingest of the same user waits for it.
 CHUNK_FRAGMENTS = 1_000
+#: Fragments that one look finds, without a lock. Finding them may take a walk through all that is left of a field.
+PAGE_FRAGMENTS = 50_000
 
 
 class Waiting(NamedTuple):
@@ -42,7 +44,7 @@ class Waiting(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """A fragment's place among those of its field: they are gone through entity by entity, as an index has them."""
+    """A fragment, and its place among those of its field: they are gone through entity by entity."""
 
     entity_id: str
     fragment_id: int
@@ -50,13 +52,11 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a chunk did: fragments promoted, those that did not fit, fragments taken back, and where the next begins;
-    None where nothing of the field is left."""
+    """What a chunk did: fragments promoted, those that did not fit, and fragments taken back."""
 
-    promoted: int
-    misfit: int
-    taken_back: int
-    after: Spot | None
+    promoted: int = 0
+    misfit: int = 0
+    taken_back: int = 0
 
 
 def fields_waiting(entity_type: str, owners: Collection[int]) -> list[Waiting]:
@@ -79,10 +79,20 @@ def fields_waiting(entity_type: str, owners: Collection[int]) -> list[Waiting]:
         return [Waiting(*row) for row in cursor.fetchall()]
 
 
+def spots_waiting(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> list[Spot]:
+    """The next fragments of the field that wait. Locks nothing, so by the time of their chunk some may not any more."""
+    return _spots(_WAITING, entity_type, user_id, field, after)
+
+
+def spots_promoted(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> list[Spot]:
+    """The next fragments of the field that a promotion has to do with, whether it moved them or not. Locks nothing."""
+    return _spots(_CONCERNED, entity_type, user_id, field, after)
+
+
 @collector_paused()
-def fragments_promote(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> Chunk:
-    """The next waiting fragments of the field that fit its declaration are observations, and promoted; of the others
-    the reason says why not. Nothing happens where the field is not declared.
+def fragments_promote(*, entity_type: str, user_id: int, field: str, spots: Sequence[Spot]) -> Chunk:
+    """Those of the fragments that still wait and fit the field's declaration are observations, and promoted; of the
+    others the reason says why not. Nothing happens where the field is not declared.
 
     Runs inside the caller's transaction. Snapshots that wait since a change of schema are left to the job that was
     asked for then. Raises: LockTimeout.
@@ -90,10 +100,10 @@ def fragments_promote(*, entity_type: str, user_id: int, field: str, after: Spot
     schema = schemas_held(entity_type, [user_id])[user_id]
     declared = _declared(schema).get(field)
     if declared is None:
-        return Chunk(0, 0, 0, None)
+        return Chunk()
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type)])
     # In a later statement than the one that took the lock: nobody adds to these rows any more.
-    rows = _rows(entity_type, user_id, field, after, "lifecycle_state IN ('active', 'archived')")
+    rows = _rows(_WAITING, field, spots)
     promoted: list[int] = []
     misfits: dict[str, list[int]] = {}
     observations: list[NewObservation] = []
@@ -110,19 +120,19 @@ def fragments_promote(*, entity_type: str, user_id: int, field: str, after: Spot
     _promote(promoted)
     for reason, ids in misfits.items():
         _update("reason = %s", [reason], ids)
-    return Chunk(len(promoted), len(rows) - len(promoted), 0, _next(rows))
+    return Chunk(promoted=len(promoted), misfit=len(rows) - len(promoted))
 
 
-def fragments_take_back(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> Chunk:
-    """The next promoted fragments of the field wait again, as before it was declared. The observations stay, and say
-    nothing while it is not. Nothing happens where the field is declared, as it may be again.
+def fragments_take_back(*, entity_type: str, user_id: int, field: str, spots: Sequence[Spot]) -> Chunk:
+    """Those of the fragments that are promoted wait again, as before the field was declared. The observations stay, and
+    say nothing while it is not. Nothing happens where the field is declared, as it may be again.
 
     Runs inside the caller's transaction. Raises: LockTimeout.
     """
     if field in _declared(schemas_held(entity_type, [user_id])[user_id]):
-        return Chunk(0, 0, 0, None)
+        return Chunk()
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type)])
-    rows = _rows(entity_type, user_id, field, after, "reason <> 'converted_original'")
+    rows = _rows(_CONCERNED, field, spots)
     was_promoted = [row.fragment_id for row in rows if row.is_promoted]
     _update(
         "lifecycle_state = 'active', reason = 'unknown_field', promoted_at = NULL, archived_at = NULL,"
@@ -135,7 +145,7 @@ def fragments_take_back(*, entity_type: str, user_id: int, field: str, after: Sp
         [],
         [row.fragment_id for row in rows if not row.is_promoted and row.reason != "unknown_field"],
     )
-    return Chunk(0, 0, len(was_promoted), _next(rows))
+    return Chunk(taken_back=len(was_promoted))
 
 
 class _Row(NamedTuple):
@@ -180,34 +190,35 @@ def _declared(schema: EffectiveSchema) -> Mapping[str, Field]:
     return {} if schema.definition is None else schema.definition.fields
 
 
-def _rows(entity_type: str, user_id: int, field: str, after: Spot | None, which: str) -> list[_Row]:
+#: Which fragments of a field a chunk is about: those of a promotion, and those of its undo.
+_WAITING = "lifecycle_state IN ('active', 'archived')"
+_CONCERNED = "reason <> 'converted_original'"
+
+
+def _spots(which: str, entity_type: str, user_id: int, field: str, after: Spot | None) -> list[Spot]:
+    sql = f"""
+        SELECT entity_id::text, id FROM raw_fragments AS f
+         WHERE user_id = %s AND entity_type = %s AND fragment_key = %s AND {which}
+           {"AND (entity_id, id) > (%s::uuid, %s)" if after else ""}
+         ORDER BY f.entity_id, f.id LIMIT %s
+        """  # noqa: S608  every part of it stands in this file
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [user_id, entity_type, field, *(after or ()), PAGE_FRAGMENTS])
+        return [Spot(*row) for row in cursor.fetchall()]
+
+
+def _rows(which: str, field: str, spots: Sequence[Spot]) -> list[_Row]:
     sql = f"""
         SELECT f.entity_id::text, f.id, f.value::text, f.reason, f.source_id::text, f.priority, f.specificity, f.kind,
                f.observation_id::text, f.observed_at, s.entity_key,
                f.promoted_at IS NOT NULL AND f.lifecycle_state IN ('promoted', 'pending_deletion')
           FROM raw_fragments AS f
           JOIN entity_snapshots AS s ON s.id = f.entity_id
-         WHERE f.user_id = %(user)s AND f.entity_type = %(type)s AND f.fragment_key = %(field)s AND f.{which}
-           {"AND (f.entity_id, f.id) > (%(entity)s::uuid, %(fragment)s)" if after else ""}
-         ORDER BY f.entity_id, f.id LIMIT %(limit)s
-        """  # noqa: S608  every part of it stands in this file
+         WHERE f.id = ANY(%s) AND f.fragment_key = %s AND f.{which}
+        """  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(
-            sql,
-            {
-                "user": user_id,
-                "type": entity_type,
-                "field": field,
-                "entity": after.entity_id if after else None,
-                "fragment": after.fragment_id if after else None,
-                "limit": CHUNK_FRAGMENTS,
-            },
-        )
+        cursor.execute(sql, [[spot.fragment_id for spot in spots], field])
         return [_Row(*row) for row in cursor.fetchall()]
-
-
-def _next(rows: list[_Row]) -> Spot | None:
-    return Spot(rows[-1].entity_id, rows[-1].fragment_id) if len(rows) == CHUNK_FRAGMENTS else None
 
 
 def _promote(ids: list[int]) -> None:

@@ -13,7 +13,16 @@ from django.db.models.functions import Now
 from fragments.models import RawFragmentAggregate
 from fragments.models_promotions import Promotion, PromotionState
 from fragments.selectors_promotion_jobs import PROMOTE as PROMOTE
-from fragments.services.backfill import Chunk, Spot, fields_waiting, fragments_promote, fragments_take_back
+from fragments.services import backfill
+from fragments.services.backfill import (
+    Chunk,
+    Spot,
+    fields_waiting,
+    fragments_promote,
+    fragments_take_back,
+    spots_promoted,
+    spots_waiting,
+)
 from registry.domain.targets import of_target
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
@@ -55,12 +64,12 @@ class _Course:
         """Whether nothing of the step is left to do."""
         return self.step is not None and (step < self.step or (step == self.step and self.spot is None))
 
-    def after(self, chunk: Chunk, last: int) -> _Course:
-        """The course once a chunk of its step is done."""
+    def after(self, chunk: Chunk, spot: Spot | None, last: int) -> _Course:
+        """The course once a chunk of its step is done, up to that spot, or with none all of it."""
         counts = dict(self.counts)
         for name, count in _counts_of(chunk).items():
             counts[name] = counts.get(name, 0) + count
-        return replace(self, spot=chunk.after, last=last, counts=counts)
+        return replace(self, spot=spot, last=last, counts=counts)
 
     def to_json(self) -> Json:
         """The course as a cursor."""
@@ -103,16 +112,15 @@ def promote_run(lease: Lease) -> JsonObject:
             lease.set_total(_expected(entity_type, only_owner))
     for step in _steps(lease, entity_type, only_owner, course):
         course = course.at(step)
-        is_over = False
-        while not is_over:
+        for spots, is_last in _pieces(entity_type, step, course.spot):
             with lease.batch() as batch:
-                chunk = _chunk(entity_type, step, course.spot)
+                act = fragments_take_back if step.way is Way.BACK else fragments_promote
+                chunk = act(entity_type=entity_type, user_id=step.user_id, field=step.field, spots=spots)
                 last = course.last if course.spot else _newest(entity_type, step)
-                _settle(entity_type, step, chunk, last, is_first=course.spot is None)
-                course = course.after(chunk, last)
+                _settle(entity_type, step, chunk, last, is_first=course.spot is None, is_last=is_last)
+                course = course.after(chunk, None if is_last else spots[-1], last)
                 batch.done(sum(_counts_of(chunk).values()))
                 batch.cursor = course.to_json()
-            is_over = chunk.after is None
     return {**course.counts}
 
 
@@ -145,9 +153,18 @@ def _owners(entity_type: str, only_owner: int | None, after: int) -> list[int]:
     return [only_owner] if after < only_owner else []
 
 
-def _chunk(entity_type: str, step: Step, spot: Spot | None) -> Chunk:
-    act = fragments_take_back if step.way is Way.BACK else fragments_promote
-    return act(entity_type=entity_type, user_id=step.user_id, field=step.field, after=spot)
+def _pieces(entity_type: str, step: Step, after: Spot | None) -> Iterator[tuple[list[Spot], bool]]:
+    """The fragments of the field from there on, chunk by chunk, and whether it is the last, which may be empty."""
+    look = spots_promoted if step.way is Way.BACK else spots_waiting
+    is_last = False
+    while not is_last:
+        page = look(entity_type=entity_type, user_id=step.user_id, field=step.field, after=after)
+        is_last = len(page) < backfill.PAGE_FRAGMENTS
+        size = backfill.CHUNK_FRAGMENTS
+        pieces = [page[start : start + size] for start in range(0, len(page), size)] or [[]]
+        for piece in pieces:
+            yield piece, is_last and piece is pieces[-1]
+        after = page[-1] if page else after
 
 
 def _newest(entity_type: str, step: Step) -> int:
@@ -157,7 +174,7 @@ def _newest(entity_type: str, step: Step) -> int:
     return found["newest"] or 0
 
 
-def _settle(entity_type: str, step: Step, chunk: Chunk, last: int, *, is_first: bool) -> None:
+def _settle(entity_type: str, step: Step, chunk: Chunk, last: int, *, is_first: bool, is_last: bool) -> None:
     """The promotions of the field that are concerned count what was done, and are over where nothing is left."""
     if not last:
         return
@@ -167,7 +184,7 @@ def _settle(entity_type: str, step: Step, chunk: Chunk, last: int, *, is_first: 
         # A pass that begins anew looks at all that did not fit again.
         misfit = Value(chunk.misfit) if is_first else F("misfit_count") + chunk.misfit
         concerned.update(promoted_count=F("promoted_count") + chunk.promoted, misfit_count=misfit)
-    if chunk.after is None:
+    if is_last:
         ended = list(concerned.order_by("pk"))
         concerned.update(state=end, **{finished_at: Now()})
         for promotion in ended:

@@ -15,7 +15,14 @@ from django.utils import timezone
 from fragments.models import RawFragment, RawFragmentAggregate
 from fragments.models_promotions import Promotion
 from fragments.services.aggregates import Part, aggregates_rebuild
-from fragments.services.backfill import Chunk, fragments_promote, fragments_take_back
+from fragments.services.backfill import (
+    Chunk,
+    Spot,
+    fragments_promote,
+    fragments_take_back,
+    spots_promoted,
+    spots_waiting,
+)
 from fragments.services.backfill_runs import PROMOTE
 from fragments.services.lifecycle import ARCHIVE, DELETE, EXPIRE, Move, fragments_move, page_due
 from fragments.services.promotions import field_promote, promotion_undo
@@ -61,7 +68,7 @@ def promote(dice: random.Random, users: list[User]) -> None:
         field_promote(
             user_id=user.pk, entity_type=THING, field=key, declaration={"type": "string"}, actor=SHELL
         )
-    walk(fragments_promote, user, key)
+    walk(spots_waiting, fragments_promote, user, key)
 
 
 def undo(dice: random.Random, users: list[User]) -> None:
@@ -70,18 +77,16 @@ def undo(dice: random.Random, users: list[User]) -> None:
     if promotion is not None:
         with suppress(DomainError):
             promotion_undo(promotion_id=promotion.pk, actor=SHELL)
-        walk(fragments_take_back, promotion.user, promotion.fragment_key)
+        walk(spots_promoted, fragments_take_back, promotion.user, promotion.fragment_key)
 
 
-def walk(act: Callable[..., Chunk], user: User, key: str) -> None:
-    """The job's way through the fragments of a field."""
-    spot = None
-    while True:
+def walk(look: Callable[..., list[Spot]], act: Callable[..., Chunk], user: User, key: str) -> None:
+    """The job's way through the fragments of a field, a few at a time."""
+    named = {"entity_type": THING, "user_id": user.pk, "field": key}
+    spots = look(**named, after=None)
+    for start in range(0, len(spots), 4):
         with transaction.atomic():
-            chunk = act(entity_type=THING, user_id=user.pk, field=key, after=spot)
-        spot = chunk.after
-        if spot is None:
-            return
+            act(**named, spots=spots[start : start + 4])
 
 
 def move(move: Move, dice: random.Random, users: list[User]) -> None:

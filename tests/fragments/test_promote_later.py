@@ -229,6 +229,7 @@ def test_promoted_later_equals_declared_from_the_start(
     seed: int, is_global: bool, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill, "CHUNK_FRAGMENTS", 2)
+    monkeypatch.setattr(backfill, "PAGE_FRAGMENTS", 3)
     with transaction.atomic():
         course = Course(random.Random(seed), monkeypatch, is_global=is_global)
         course.ingest()
