@@ -208,13 +208,15 @@ def _spots(which: str, entity_type: str, user_id: int, field: str, after: Spot |
 
 
 def _rows(which: str, field: str, spots: Sequence[Spot]) -> list[_Row]:
+    # By their ids alone, and their entities by theirs: the planner, new to the field, would walk through all of it for
+    # every chunk.
     sql = f"""
+        WITH f AS MATERIALIZED (SELECT * FROM raw_fragments WHERE id = ANY(%s))
         SELECT f.entity_id::text, f.id, f.value::text, f.reason, f.source_id::text, f.priority, f.specificity, f.kind,
-               f.observation_id::text, f.observed_at, s.entity_key,
+               f.observation_id::text, f.observed_at,
+               (SELECT s.entity_key FROM entity_snapshots AS s WHERE s.id = f.entity_id),
                f.promoted_at IS NOT NULL AND f.lifecycle_state IN ('promoted', 'pending_deletion')
-          FROM raw_fragments AS f
-          JOIN entity_snapshots AS s ON s.id = f.entity_id
-         WHERE f.id = ANY(%s) AND f.fragment_key = %s AND f.{which}
+          FROM f WHERE f.fragment_key = %s AND f.{which}
         """  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(sql, [[spot.fragment_id for spot in spots], field])
