@@ -93,10 +93,11 @@ def test_up_makes_a_backup_before_it_migrates_and_only_then(place: Path) -> None
     assert "Backing up" not in said
     servers = embedded.start_servers(home)
     with psycopg.connect(servers.database_url) as connection:
-        # As if the last migration of the top floor had come with a newer version of the program.
-        connection.execute(
-            "DELETE FROM django_migrations WHERE id = (SELECT max(id) FROM django_migrations WHERE app = 'fragments')"
-        )
+        _, (before,) = connection.execute(
+            "SELECT name FROM django_migrations WHERE app = 'fragments' ORDER BY id DESC LIMIT 2"
+        ).fetchall()
+    # As if the last migration of the top floor had come with a newer version of the program.
+    manage(home, "migrate", "fragments", before)
     embedded.stop_servers(servers)
 
     assert "Backing up the database before it is migrated" in up_and_down(home)
