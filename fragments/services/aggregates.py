@@ -125,7 +125,7 @@ _EMPTY = """
 """
 #: By the very function that the triggers call.
 _COUNT = """
-    SELECT raw_fragment_aggregates_change_v2(array_agg(
+    SELECT raw_fragment_aggregates_change_v3(array_agg(
                (user_id, entity_type, fragment_key, source_id, value_type, value_format, row_count, frequency,
                 last_seen_at)::raw_fragment_change_v1))
       FROM (
@@ -139,9 +139,7 @@ _COUNT = """
 """
 #: Of each key a few fragments are looked at, however many it has.
 _SAMPLE = """
-    UPDATE raw_fragment_aggregates AS a
-       SET sample_values = sampled.samples
-      FROM (
+    WITH sampled AS MATERIALIZED (
         SELECT a.id, jsonb_agg(jsonb_build_object('fragment', f.id, 'value', f.value) ORDER BY f.id) AS samples
           FROM raw_fragment_aggregates AS a
          CROSS JOIN LATERAL (
@@ -154,6 +152,6 @@ _SAMPLE = """
          ) AS f
          WHERE a.user_id = %(user_id)s AND a.entity_type = %(entity_type)s
          GROUP BY a.id
-      ) AS sampled
-     WHERE sampled.id = a.id
+    )
+    UPDATE raw_fragment_aggregates AS a SET sample_values = sampled.samples FROM sampled WHERE sampled.id = a.id
 """
