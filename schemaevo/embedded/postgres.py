@@ -11,6 +11,7 @@ from psycopg import sql
 
 from schemaevo.embedded.binaries import PostgresPrograms, postgres_programs
 from schemaevo.embedded.layout import Layout
+from schemaevo.embedded.memory import MIB, memory, shared_buffers
 from schemaevo.embedded.processes import (
     HAS_PROC,
     ServersFailed,
@@ -38,7 +39,7 @@ port = {port}
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
 max_connections = 100
-shared_buffers = 256MB
+shared_buffers = {buffers_mib}MB
 max_wal_size = 2GB
 jit = off
 timezone = 'UTC'
@@ -139,7 +140,9 @@ def _make_cluster(layout: Layout, programs: PostgresPrograms, user: ServerUser, 
         # Only a finished cluster gets the name, so a killed first start is begun anew.
         draft.rename(layout.postgres)
     configuration = layout.postgres / "schemaevo.conf"
-    text = CONFIGURATION.format(port=PORT, sockets=layout.sockets) + ("" if fsync else THROWAWAY)
+    buffers_mib = shared_buffers(memory()) // MIB
+    text = CONFIGURATION.format(port=PORT, sockets=layout.sockets, buffers_mib=buffers_mib)
+    text += "" if fsync else THROWAWAY
     configuration.write_text(text)
     _give(configuration, user)
 

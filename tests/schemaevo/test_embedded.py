@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from schemaevo import embedded
-from schemaevo.embedded import binaries, layout, postgres, processes
+from schemaevo.embedded import binaries, layout, memory, postgres, processes
 from schemaevo.embedded.layout import layout_of
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
@@ -170,6 +170,27 @@ def test_nobody_else_can_connect_and_nothing_listens_on_a_port(home: Path) -> No
     assert client.config_get("port") == {"port": "0"}
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("available", "kept"),
+    [(64, 128), (512, 128), (1024, 256), (24_000, 6_000), (32_768, 8_192), (512_000, 8_192)],
+)
+def test_pages_are_kept_in_a_quarter_of_the_memory(available: int, kept: int) -> None:
+    """In MiB. A store that is larger than that reads back from elsewhere what it needs next."""
+    assert memory.shared_buffers(available * memory.MIB) == kept * memory.MIB
+
+
+def test_a_limit_of_the_container_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit, unlimited = tmp_path / "limit", tmp_path / "unlimited"
+    limit.write_text("1073741824\n")
+    unlimited.write_text("max\n")
+    monkeypatch.setattr(memory, "LIMITS", (tmp_path / "missing", unlimited))
+    machine = memory.memory()
+    assert machine > 0
+
+    monkeypatch.setattr(memory, "LIMITS", (unlimited, limit))
+    assert memory.memory() == min(machine, 1024 * memory.MIB)
 
 
 @pytest.mark.parametrize("fsync", [True, False])
