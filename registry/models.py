@@ -10,6 +10,16 @@ from django.utils.translation import gettext_lazy as _
 from registry.domain.compatibility import DEFAULT_MODE, Mode
 from registry.domain.definition import Definition
 from registry.domain.extension import Extension
+from registry.models_proposals import Proposal as Proposal
+from registry.models_proposals import ProposalAct as ProposalAct
+from registry.models_proposals import ProposalComment as ProposalComment
+from registry.models_proposals import ProposalDecision as ProposalDecision
+from registry.models_proposals import ProposalEffect as ProposalEffect
+from registry.models_proposals import ProposalOrigin as ProposalOrigin
+from registry.models_proposals import ProposalState as ProposalState
+from registry.models_proposals import ProposalTrial as ProposalTrial
+from registry.models_proposals import ProposalVerdict as ProposalVerdict
+from registry.models_proposals import TrialState as TrialState
 from registry.models_quotas import QuotaGrant as QuotaGrant
 from registry.models_quotas import QuotaLimit as QuotaLimit
 from registry.models_quotas import QuotaNotice as QuotaNotice

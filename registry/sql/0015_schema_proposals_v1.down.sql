@@ -1,0 +1,12 @@
+DROP TRIGGER schema_proposal_trials_guarded ON schema_proposal_trials;
+DROP TRIGGER schema_proposal_comments_kept ON schema_proposal_comments;
+DROP TRIGGER schema_proposal_decisions_guarded ON schema_proposal_decisions;
+DROP TRIGGER schema_proposals_guarded ON schema_proposals;
+DROP FUNCTION schema_proposal_trials_guarded_v1();
+DROP FUNCTION schema_proposal_comments_kept_v1();
+DROP FUNCTION schema_proposal_decisions_guarded_v1();
+DROP FUNCTION schema_proposals_guarded_v1();
+DROP FUNCTION schema_proposal_refused_v1(text, text, text);
+DROP FUNCTION schema_proposal_approvals_v1(bigint, text);
+DROP FUNCTION schema_proposal_moves_v1(text);
+DROP FUNCTION schema_proposal_content_v1(text, bigint, jsonb);
