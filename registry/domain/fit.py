@@ -34,9 +34,7 @@ def fits(value: Json, field: Field) -> Misfit | None:
     """None if a value may be stored as this field at ingest, else why not. null always fits."""
     if value is None:
         return None
-    if type(value) not in FITTING_TYPES[field.type]:
-        return "type_mismatch"
-    if field.type is FieldType.DATE and not (isinstance(value, str) and is_date_or_time(value)):
+    if not _is_of(value, field.type):
         return "type_mismatch"
     if field.constraints is NO_CONSTRAINTS or satisfies(value, field.constraints):
         return None
@@ -84,6 +82,19 @@ def convert_for_reduction(value: Json, field: Field) -> Json:
     return value
 
 
+def is_admitted(value: Json, field: Field) -> bool:
+    """Whether ingest would let a value in as this field, as far as its type and converters go; constraints aside."""
+    if value is None or _is_of(value, field.type):
+        return True
+    source = json_type(value)
+    return any(
+        (converted := convert(converter.function, value)) is not NOT_CONVERTED
+        and _is_of(converted, field.type)
+        for converter in field.converters
+        if converter.source is source
+    )
+
+
 def pattern_problem(pattern: str) -> str | None:
     """Why a pattern cannot be used, or None. RE2 refuses what could take more than linear time."""
     try:
@@ -97,6 +108,13 @@ def pattern_problem(pattern: str) -> str | None:
 def pattern_size(pattern: str) -> int:
     """How many instructions RE2 makes of a pattern, which is what compiling it costs in time and memory."""
     return _SIZE_OF_A_REFUSED_ONE if pattern_problem(pattern) else int(_compiled(pattern).programsize)
+
+
+def _is_of(value: Json, field_type: FieldType) -> bool:
+    """Whether a value is of a field's type as ingest sees it: of strings only some are dates."""
+    if type(value) not in FITTING_TYPES[field_type]:
+        return False
+    return field_type is not FieldType.DATE or (isinstance(value, str) and is_date_or_time(value))
 
 
 @lru_cache(maxsize=1024)

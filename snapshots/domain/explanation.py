@@ -11,7 +11,7 @@ from registry.domain.definition import Definition, Field, Policy, Strategy, kind
 from registry.domain.fit import convert_for_reduction
 from schemaevo.kernel.canonical import Json, canonical_json
 from snapshots.domain.arrays import contributed_items
-from snapshots.domain.observed import DELETED_KEY, Observed
+from snapshots.domain.observed import DELETED_KEY, Observed, speaks_of
 
 # One comparison of an order: what it compares (smaller wins), and what the winner has over the loser.
 _Step: TypeAlias = "tuple[int | Decimal | str, str]"
@@ -57,7 +57,9 @@ def explain(observations: Iterable[Observed], definition: Definition | None) -> 
         field = None if definition is None else definition.fields.get(name)
         if definition is not None and field is None:
             continue
-        carriers = [observed for observed in history if name in observed.fields]
+        carriers = [observed for observed in history if speaks_of(observed, name, field)]
+        if not carriers:
+            continue
         policy = Policy() if definition is None else definition.policy_of(name)
         if field is not None and policy.strategy is Strategy.MERGE_ARRAY:
             explanations[name] = _explain_joined(name, field, policy, carriers)

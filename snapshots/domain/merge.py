@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from registry.domain.definition import Definition, Field, Strategy, kind_rank
-from registry.domain.fit import convert_for_reduction
+from registry.domain.fit import convert_for_reduction, is_admitted
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
 from snapshots.domain.arrays import contributed_items
 from snapshots.domain.observed import DELETED_KEY, Observing
@@ -38,7 +38,9 @@ def merge(state: MergeState, observations: Iterable[Observing], definition: Defi
             if declared is None:
                 if name == DELETED_KEY:
                     continue
-            elif name not in declared:
+            elif name not in declared or (
+                observed.ranks_as is not None and not is_admitted(value, declared[name])
+            ):
                 continue
             elif (policy := policies.get(name)) is not None and policy.strategy is not Strategy.LAST_WRITE:
                 if policy.strategy is Strategy.HIGHEST_PRIORITY:

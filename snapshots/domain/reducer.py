@@ -14,7 +14,7 @@ from registry.domain.definition import Definition, Field, Policy, Strategy, kind
 from registry.domain.fit import convert_for_reduction
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
 from snapshots.domain.arrays import contributed_items
-from snapshots.domain.observed import DELETED_KEY, Observed
+from snapshots.domain.observed import DELETED_KEY, Observed, speaks_of
 from snapshots.domain.state import MergeState
 
 RankingKey: TypeAlias = list[int | Decimal | str]
@@ -51,7 +51,7 @@ def reduce(observations: Iterable[Observed], definition: Definition | None) -> R
     values: JsonObject = {}
     provenance: Provenance = {}
     for name, field in _fields_to_reduce(history, definition).items():
-        carriers = [observed for observed in history if name in observed.fields]
+        carriers = [observed for observed in history if speaks_of(observed, name, field)]
         if not carriers:
             continue
         policy = _BASE_ORDER if definition is None else definition.policy_of(name)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from registry.domain.converters import CONVERTERS
 from registry.domain.definition import Converter, Definition, Field, Policy
+from registry.domain.fit import is_admitted
 from registry.domain.vocabulary import DEFAULT_KIND_ORDER, FieldType, Strategy, TieBreaker
 from schemaevo.kernel.canonical import Json
 from snapshots.domain.observed import DELETED_KEY, Observed
@@ -102,11 +103,15 @@ def histories(draw: st.DrawFn, max_size: int = 12) -> list[Observed]:
     return history
 
 
-def as_if_declared_from_the_start(history: list[Observed]) -> list[Observed]:
-    """The history in which the origins still carry what was promoted from them."""
+def as_if_declared_from_the_start(history: list[Observed], definition: Definition | None) -> list[Observed]:
+    """The history in which the origins still carry what was promoted from them, as far as ingest would let it in."""
     whole = {observed.id: observed for observed in history if observed.ranks_as is None}
     for observed in history:
         if observed.ranks_as is not None:
+            ((name, value),) = observed.fields.items()
+            field = definition.fields.get(name) if definition else None
+            if field is not None and not is_admitted(value, field):
+                continue
             origin = whole[observed.ranks_as]
             whole[origin.id] = origin._replace(fields={**origin.fields, **observed.fields})
     return list(whole.values())

@@ -33,7 +33,7 @@ from tests.factories import SHELL, make_run, make_user, make_version
 from tests.lifecycle import put
 from tests.rounds import rounds
 from tests.snapshots.deaths import Died
-from tests.snapshots.store_draws import FEEDS, NAMES, POLICIES, draw_batch, draw_field
+from tests.snapshots.store_draws import FEEDS, NAMES, POLICIES, TYPES, draw_batch, draw_field
 from tests.snapshots.store_model import OWNER
 
 TYPE = "thing"
@@ -89,6 +89,7 @@ class Course:
 
     # --- steps ------------------------------------------------------------------------------------------------
     def ingest(self) -> None:
+        self._take_back_other_types()
         feed = self.dice.choice(FEEDS)
         records = [{**record, OWNER: self.owner.username} for _, record in draw_batch(self.dice)]
         self.sent += [(record, feed) for record in records]
@@ -110,6 +111,10 @@ class Course:
             declaration["converters"] = declaration["converters"][: self.dice.randint(0, 1)]
             if declaration["type"] == "number":
                 declaration["constraints"] = {"min": 1, "max": 3}
+            if "constraints" not in self.declared[name] and self.dice.random() < 0.4:
+                # Somebody took it for something else; it will be undone. What was promoted under no constraint, and
+                # would break one, stays: reduction knows types and converters only.
+                declaration = {"type": self.dice.choice(TYPES)}
         if not RawFragment.objects.filter(user=self.owner, fragment_key=name).exists():
             known = Promotion.objects.filter(user=self.owner, fragment_key=name)
             if not known.exists():
@@ -128,12 +133,20 @@ class Course:
 
     def widen(self) -> None:
         """Every promoted field is declared as it will be in the end: with all converters, and no constraint more."""
+        self._take_back_other_types()
         names = [name for name in self.late if name in self._in_force()]
         if self.shared is not None:
             self._put_in_force([name for name in NAMES if name not in self.late or name in names])
         elif names:
             document: JsonObject = {"additional_fields": {name: self.declared[name] for name in names}}
             extension_save(entity_type=TYPE, user_id=self.owner.pk, document=document, actor=SHELL)
+
+    def _take_back_other_types(self) -> None:
+        """Nothing is declared as what it will not be. What comes in meanwhile would be an observation for good."""
+        live = [PromotionState.RUNNING, PromotionState.DONE]
+        for promotion in Promotion.objects.filter(user=self.owner, state__in=live):
+            if promotion.declaration["type"] != self.declared[promotion.fragment_key]["type"]:
+                promotion_undo(promotion_id=promotion.pk, actor=SHELL)
 
     def work(self) -> None:
         jobs = self.live()
@@ -183,6 +196,7 @@ class Course:
 
     # --- the end ----------------------------------------------------------------------------------------------
     def come_to_an_end(self) -> None:
+        self.widen()
         for name in self.late:
             if name not in self._in_force():
                 self._promote(name, is_final=True)

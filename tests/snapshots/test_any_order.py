@@ -119,7 +119,7 @@ def assert_is_reduction_of(
     assert canonical_json(stored) == canonical_json(decode_trusted(canonical_json(wanted)))  # type: ignore[arg-type]
     whole = {observed.id for observed in history}
     if all(observed.ranks_as is None or observed.ranks_as in whole for observed in history):
-        declared = reduce(as_if_declared_from_the_start(moved), definition)
+        declared = reduce(as_if_declared_from_the_start(moved, definition), definition)
         assert (row.values, row.provenance) == (declared.values, declared.provenance)
 
 
