@@ -7,7 +7,9 @@ from registry.domain.targets import of_target
 from registry.models import QuotaLimit, QuotaNotice
 from registry.selectors_quotas import LimitUse
 from registry.services.activation import SETTLE
+from registry.services.proposal_effects import newest_effect, settled_note
 from registry.services.quotas import EXPIRE, MAIL, notices_mailed, notices_to_mail, quota_grants_expire
+from registry.services.restoring import RESTORE, extensions_restore, restorations_end, undone_proposal
 from registry.services.settling import extensions_settle
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject
@@ -25,9 +27,14 @@ def settle_run(lease: Lease) -> JsonObject:
     dies, reports the whole pass nevertheless. An activation during the pass asks for another one.
     """
     actor = Actor.system(SETTLE)
-    user: int | None
-    user, adopted, absorbed = _reached(lease.cursor)
     entity_type, only_user = of_target(lease.target)
+    user: int | None
+    user, adopted, absorbed, effect = _reached(lease.cursor) or (
+        0,
+        0,
+        0,
+        newest_effect(entity_type=entity_type),
+    )
     while user is not None:
         with lease.batch() as batch:
             settled = extensions_settle(
@@ -37,15 +44,49 @@ def settle_run(lease: Lease) -> JsonObject:
             adopted += settled.adopted
             absorbed += settled.absorbed
             user = settled.up_to_user
-            batch.cursor = None if user is None else [user, adopted, absorbed]
+            batch.cursor = None if user is None else [user, adopted, absorbed, effect]
+            if user is None and only_user is None:
+                settled_note(entity_type=entity_type, up_to=effect)
     return {"adopted": adopted, "absorbed": absorbed}
 
 
-def _reached(cursor: Json) -> tuple[int, int, int]:
-    """The user, and how much was adopted and absorbed up to there; from the beginning where a pass has no cursor."""
+def _reached(cursor: Json) -> tuple[int, int, int, int] | None:
+    """The user, how much was adopted and absorbed up to there, and the newest effect of a proposal when the pass began;
+    None where a pass has no cursor, or one of another release."""
     match cursor:
-        case [int(user), int(adopted), int(absorbed)]:
-            return user, adopted, absorbed
+        case [int(user), int(adopted), int(absorbed), int(effect)]:
+            return user, adopted, absorbed, effect
+        case _:
+            return None
+
+
+def restore_run(lease: Lease) -> JsonObject:
+    """Every owner of the target has back what undone proposals took; then the floors above are told.
+
+    The cursor is the proposal, the user up to whom all have theirs, and how many owners that were.
+    """
+    actor = Actor.system(RESTORE)
+    entity_type, _ = of_target(lease.target)
+    at, after, owners = _given_back(lease.cursor)
+    while (proposal_id := undone_proposal(entity_type)) is not None:
+        after = after if proposal_id == at else 0
+        with lease.batch() as batch:
+            restored = extensions_restore(proposal_id=proposal_id, after_user=after, actor=actor)
+            batch.done(restored.owners)
+            owners += restored.owners
+            at, after = proposal_id, restored.up_to_user or 0
+            batch.cursor = [at, after, owners]
+    with lease.batch() as batch:
+        restorations_end(entity_type=entity_type)
+        batch.cursor = None
+    return {"owners": owners}
+
+
+def _given_back(cursor: Json) -> tuple[int, int, int]:
+    """The proposal, the user and the number of owners; from the beginning where a pass has no cursor."""
+    match cursor:
+        case [int(proposal_id), int(user), int(owners)]:
+            return proposal_id, user, owners
         case _:
             return 0, 0, 0
 
@@ -99,3 +140,4 @@ def register() -> None:
     job_kind(EXPIRE, queue=JobQueue.LIFECYCLE, run=expire_run, every_s=every_s)
     job_kind(MAIL, queue=JobQueue.INTERACTIVE, run=mail_run, every_s=every_s)
     job_kind(SETTLE, queue=JobQueue.RECOMPUTE, run=settle_run)
+    job_kind(RESTORE, queue=JobQueue.RECOMPUTE, run=restore_run)

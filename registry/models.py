@@ -183,6 +183,7 @@ class RevisionCause(models.TextChoices):
     EDIT = "edit", _("edited")
     ADOPTION = "adoption", _("adopted from the user's own schema")
     ABSORPTION = "absorption", _("fields absorbed by the global schema")
+    RESTORATION = "restoration", _("given back by the undo of a proposal")
 
 
 class ExtensionRevision(models.Model):

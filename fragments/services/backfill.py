@@ -20,6 +20,7 @@ from fragments.domain.promotion import judge
 from registry.cache import load_current_schemas
 from registry.domain.definition import Field
 from registry.domain.effective import EffectiveSchema
+from registry.domain.fit import is_admitted
 from registry.domain.times import to_us
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.canonical import Json, decode_trusted
@@ -52,9 +53,11 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a chunk did: fragments promoted, those that did not fit, and fragments taken back."""
+    """What a chunk did: fragments promoted, those of them whose value is converted, those that did not fit, and those
+    taken back."""
 
     promoted: int = 0
+    converted: int = 0
     misfit: int = 0
     taken_back: int = 0
 
@@ -63,18 +66,29 @@ def fields_waiting(entity_type: str, owners: Collection[int]) -> list[Waiting]:
     """The declared fields of these users of which fragments wait, by user and name."""
     schemas = load_current_schemas(entity_type=entity_type, user_ids=owners)
     declared = [(user_id, name) for user_id in sorted(owners) for name in sorted(_declared(schemas[user_id]))]
+    return _fields_with(_WAITING, entity_type, declared)
+
+
+def fields_promoted(entity_type: str, owners: Collection[int], names: Collection[str]) -> list[Waiting]:
+    """Those of the named fields of these users of which fragments are promoted, by user and name."""
+    asked = [(user_id, name) for user_id in sorted(owners) for name in sorted(names)]
+    return _fields_with(_PROMOTED, entity_type, asked)
+
+
+def _fields_with(which: str, entity_type: str, asked: Sequence[tuple[int, str]]) -> list[Waiting]:
+    """Those of the fields of users that have such fragments."""
     with connection.cursor() as cursor:
         # A look into the index for each, of whatever number of fragments.
         cursor.execute(
-            """
+            f"""
             SELECT d.user_id, d.name
               FROM unnest(%s::bigint[], %s::text[]) WITH ORDINALITY AS d(user_id, name, place)
              WHERE (SELECT true FROM raw_fragments AS f
                      WHERE f.user_id = d.user_id AND f.entity_type = %s AND f.fragment_key = d.name
-                       AND f.lifecycle_state IN ('active', 'archived') LIMIT 1)
+                       AND {which} LIMIT 1)
              ORDER BY d.place
-            """,
-            [[user_id for user_id, _ in declared], [name for _, name in declared], entity_type],
+            """,  # noqa: S608  every part of it stands in this file
+            [[user_id for user_id, _ in asked], [name for _, name in asked], entity_type],
         )
         return [Waiting(*row) for row in cursor.fetchall()]
 
@@ -105,12 +119,14 @@ def fragments_promote(*, entity_type: str, user_id: int, field: str, spots: Sequ
     # In a later statement than the one that took the lock: nobody adds to these rows any more.
     rows = _rows(_WAITING, field, spots)
     promoted: list[int] = []
+    converted = 0
     misfits: dict[str, list[int]] = {}
     observations: list[NewObservation] = []
     for row in rows:
         judged = judge(decode_trusted(row.value), declared)
         if judged.reason is None:
             promoted.append(row.fragment_id)
+            converted += judged.is_converted
             observations.append(row.observation(entity_type, user_id, {field: judged.value}))
         elif judged.reason != row.reason:
             misfits.setdefault(judged.reason, []).append(row.fragment_id)
@@ -120,32 +136,33 @@ def fragments_promote(*, entity_type: str, user_id: int, field: str, spots: Sequ
     _promote(promoted)
     for reason, ids in misfits.items():
         _update("reason = %s", [reason], ids)
-    return Chunk(promoted=len(promoted), misfit=len(rows) - len(promoted))
+    return Chunk(promoted=len(promoted), converted=converted, misfit=len(rows) - len(promoted))
 
 
 def fragments_take_back(*, entity_type: str, user_id: int, field: str, spots: Sequence[Spot]) -> Chunk:
-    """Those of the fragments that are promoted wait again, as before the field was declared. The observations stay, and
-    say nothing while it is not. Nothing happens where the field is declared, as it may be again.
+    """Those of the fragments that are promoted and have no say any more, under what is declared now, wait again, as if
+    they had never been promoted. The observations stay; reduction passes them over.
 
     Runs inside the caller's transaction. Raises: LockTimeout.
     """
-    if field in _declared(schemas_held(entity_type, [user_id])[user_id]):
-        return Chunk()
+    declared = _declared(schemas_held(entity_type, [user_id])[user_id]).get(field)
     hold(LockSpace.FRAGMENTS, [(user_id, entity_type)])
     rows = _rows(_CONCERNED, field, spots)
-    was_promoted = [row.fragment_id for row in rows if row.is_promoted]
-    _update(
-        "lifecycle_state = 'active', reason = 'unknown_field', promoted_at = NULL, archived_at = NULL,"
-        " expires_at = NULL",
-        [],
-        was_promoted,
-    )
-    _update(
-        "reason = 'unknown_field'",
-        [],
-        [row.fragment_id for row in rows if not row.is_promoted and row.reason != "unknown_field"],
-    )
-    return Chunk(taken_back=len(was_promoted))
+    back: dict[str, list[int]] = {}
+    renamed: dict[str, list[int]] = {}
+    for row in rows:
+        value = decode_trusted(row.value)
+        reason: str | None = "unknown_field" if declared is None else judge(value, declared).reason
+        if row.is_promoted and (declared is None or not is_admitted(value, declared)):
+            back.setdefault(reason or row.reason, []).append(row.fragment_id)
+        elif not row.is_promoted and reason is not None and reason != row.reason:
+            renamed.setdefault(reason, []).append(row.fragment_id)
+    active = "lifecycle_state = 'active', promoted_at = NULL, archived_at = NULL, expires_at = NULL"
+    for why, ids in back.items():
+        _update(f"{active}, reason = %s", [why], ids)
+    for why, ids in renamed.items():
+        _update("reason = %s", [why], ids)
+    return Chunk(taken_back=sum(map(len, back.values())))
 
 
 class _Row(NamedTuple):
@@ -193,6 +210,10 @@ def _declared(schema: EffectiveSchema) -> Mapping[str, Field]:
 #: Which fragments of a field a chunk is about: those of a promotion, and those of its undo.
 _WAITING = "lifecycle_state IN ('active', 'archived')"
 _CONCERNED = "reason <> 'converted_original'"
+#: What can be taken back. A converted original was never one that waited.
+_PROMOTED = (
+    f"{_CONCERNED} AND lifecycle_state IN ('promoted', 'pending_deletion') AND promoted_at IS NOT NULL"
+)
 
 
 def _spots(which: str, entity_type: str, user_id: int, field: str, after: Spot | None) -> list[Spot]:
@@ -215,7 +236,7 @@ def _rows(which: str, field: str, spots: Sequence[Spot]) -> list[_Row]:
         SELECT f.entity_id::text, f.id, f.value::text, f.reason, f.source_id::text, f.priority, f.specificity, f.kind,
                f.observation_id::text, f.observed_at,
                (SELECT s.entity_key FROM entity_snapshots AS s WHERE s.id = f.entity_id),
-               f.promoted_at IS NOT NULL AND f.lifecycle_state IN ('promoted', 'pending_deletion')
+               {_PROMOTED}
           FROM f WHERE f.fragment_key = %s AND f.{which}
         """  # noqa: S608
     with connection.cursor() as cursor:

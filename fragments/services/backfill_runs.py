@@ -17,6 +17,7 @@ from fragments.services import backfill
 from fragments.services.backfill import (
     Chunk,
     Spot,
+    fields_promoted,
     fields_waiting,
     fragments_promote,
     fragments_take_back,
@@ -24,6 +25,13 @@ from fragments.services.backfill import (
     spots_waiting,
 )
 from registry.domain.targets import of_target
+from registry.services.proposal_effects import (
+    fields_to_take_back,
+    newest_effect,
+    promoted_count,
+    promoted_note,
+    taken_back_count,
+)
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject
@@ -49,11 +57,13 @@ class Step(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _Course:
     """How far a run has got, kept as the cursor of its job: within `step`, up to `spot`; with none the step is done.
-    What the step settles are the promotions up to `last`, the newest when it began."""
+    What the step settles are the promotions up to `last`, the newest when it began; what the run settles are the
+    effects of proposals up to `effect`, the newest when that began."""
 
     step: Step | None = None
     spot: Spot | None = None
     last: int = 0
+    effect: int = 0
     counts: dict[str, int] = field(default_factory=dict)
 
     def at(self, step: Step) -> _Course:
@@ -77,6 +87,7 @@ class _Course:
             "step": None if self.step is None else [*self.step],
             "spot": None if self.spot is None else [*self.spot],
             "last": self.last,
+            "effect": self.effect,
             "counts": {**self.counts},
         }
 
@@ -88,6 +99,7 @@ class _Course:
                 "step": [int(user_id), int(way), str(name)],
                 "spot": spot,
                 "last": int(last),
+                "effect": int(effect),
                 "counts": dict(counts),
             }:
                 pass
@@ -98,7 +110,7 @@ class _Course:
             case [str(entity_id), int(fragment_id)]:
                 place = Spot(entity_id, fragment_id)
         known = {name: count for name, count in counts.items() if isinstance(count, int)}
-        return cls(Step(user_id, Way(way), name), place, last, known)
+        return cls(Step(user_id, Way(way), name), place, last, effect, known)
 
 
 def promote_run(lease: Lease) -> JsonObject:
@@ -107,7 +119,7 @@ def promote_run(lease: Lease) -> JsonObject:
     entity_type, only_owner = of_target(lease.target)
     course = _Course.from_json(lease.cursor)
     if course is None:
-        course = _Course()
+        course = _Course(effect=newest_effect(entity_type=entity_type))
         if only_owner is not None:
             lease.set_total(_expected(entity_type, only_owner))
     for step in _steps(lease, entity_type, only_owner, course):
@@ -118,15 +130,29 @@ def promote_run(lease: Lease) -> JsonObject:
                 chunk = act(entity_type=entity_type, user_id=step.user_id, field=step.field, spots=spots)
                 last = course.last if course.spot else _newest(entity_type, step)
                 _settle(entity_type, step, chunk, last, is_first=course.spot is None, is_last=is_last)
+                _count_for_proposals(entity_type, step.field, chunk)
                 course = course.after(chunk, None if is_last else spots[-1], last)
                 batch.done(sum(_counts_of(chunk).values()))
                 batch.cursor = course.to_json()
+    if only_owner is None:
+        with lease.batch():
+            promoted_note(entity_type=entity_type, up_to=course.effect)
     return {**course.counts}
+
+
+def _count_for_proposals(entity_type: str, field: str, chunk: Chunk) -> None:
+    if chunk.promoted:
+        promoted_count(
+            entity_type=entity_type, field=field, promoted=chunk.promoted, converted=chunk.converted
+        )
+    if chunk.taken_back:
+        taken_back_count(entity_type=entity_type, field=field, taken_back=chunk.taken_back)
 
 
 def _steps(lease: Lease, entity_type: str, only_owner: int | None, course: _Course) -> Iterator[Step]:
     """What is to do from there on, a page of owners after the other."""
     begun = course.step
+    undone = fields_to_take_back(entity_type=entity_type)
     after = begun.user_id - 1 if begun else 0
     while owners := _owners(entity_type, only_owner, after):
         live = Promotion.objects.filter(
@@ -138,6 +164,9 @@ def _steps(lease: Lease, entity_type: str, only_owner: int | None, course: _Cour
             Step(user_id, Way.BACK if state == PromotionState.UNDOING else Way.FORTH, name)
             for user_id, name, state in live.values_list("user_id", "fragment_key", "state")
         }
+        if undone:
+            promoted = fields_promoted(entity_type, owners, undone)
+            steps |= {Step(user_id, Way.BACK, name) for user_id, name in promoted}
         steps |= {Step(user_id, Way.FORTH, name) for user_id, name in fields_waiting(entity_type, owners)}
         if begun is not None and begun.user_id in owners:
             # Where a run was stopped in the midst of a step, nothing may be left of what asked for it.

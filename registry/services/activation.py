@@ -4,6 +4,7 @@ from django.db import transaction
 from django.db.models import BooleanField, Case, F, Q, Value, When
 from django.db.models.functions import Coalesce, Now
 
+from registry.cache import schema_changing
 from registry.domain.targets import job_target
 from registry.errors import ExtensionInForce, ReviewNeeded, SchemaNotFound, StalePreview
 from registry.models import SchemaVersion
@@ -63,6 +64,23 @@ def schema_activate(
     ):
         raise ExtensionInForce(version.entity_type)
     require_compatible_version(version, list(siblings))
+    return version_put_in_force(version=version, actor=actor, without_review=without_review)
+
+
+def version_put_in_force(
+    *,
+    version: SchemaVersion,
+    actor: Actor,
+    without_review: str = "",
+    proposal_id: int | None = None,
+    is_announced: bool = True,
+) -> SchemaVersion:
+    """The version is in force instead of its sibling that was, with an audit row, and jobs are asked for.
+
+    The caller holds the lock of type and owner, and answers for the review. Jobs of the floors above are not asked for
+    unless `is_announced`; somebody has to do it later (`announce_change`).
+    """
+    siblings = SchemaVersion.objects.filter(schema_id=version.schema_id)
     before = siblings.filter(is_active=True).first()
     is_it = Q(pk=version.pk)
     with quota_refusals(version.user_id):
@@ -83,6 +101,8 @@ def schema_activate(
         actor,
         without_review,
         was_retired=version.retired_at is not None,
+        proposal_id=proposal_id,
+        is_announced=is_announced,
     )
     warning = quota_noticed(version.user_id)
     if _is_to_be_settled(version):
@@ -116,9 +136,30 @@ def schema_deactivate(
     _require_as_shown(entity_type, user_id, shown)
     if user_id is None:
         _require_reason(entity_type, actor, without_review)
-    with quota_refusals(user_id):
+    return version_take_out_of_force(version=version, actor=actor, without_review=without_review)
+
+
+def version_take_out_of_force(
+    *,
+    version: SchemaVersion,
+    actor: Actor,
+    without_review: str = "",
+    proposal_id: int | None = None,
+    is_announced: bool = True,
+) -> SchemaVersion:
+    """No version of its schema is in force. As `version_put_in_force`."""
+    with quota_refusals(version.user_id):
         SchemaVersion.objects.filter(pk=version.pk).update(is_active=False)
-    _changed(version, "schema_version.deactivate", version, None, actor, without_review)
+    _changed(
+        version,
+        "schema_version.deactivate",
+        version,
+        None,
+        actor,
+        without_review,
+        proposal_id=proposal_id,
+        is_announced=is_announced,
+    )
     version.refresh_from_db()
     return version
 
@@ -241,6 +282,8 @@ def _changed(
     without_review: str,
     *,
     was_retired: bool = False,
+    proposal_id: int | None = None,
+    is_announced: bool = True,
 ) -> None:
     """Audit row and news: what every change of the version in force has in common."""
     audit_record(
@@ -255,7 +298,11 @@ def _changed(
             "owner": version.user_id,
             "without_review": bool(without_review.strip()),
             **({"retired": False} if was_retired else {}),
+            **({"proposal": proposal_id} if proposal_id is not None else {}),
         },
         reason=without_review.strip(),
     )
-    announce_change(SchemaVersion, version.entity_type, version.user_id)
+    if is_announced:
+        announce_change(SchemaVersion, version.entity_type, version.user_id)
+    else:
+        schema_changing(entity_type=version.entity_type, user_id=version.user_id)

@@ -62,7 +62,14 @@ def schema_register(
     versions = versions_of(entity_type=entity_type, user_id=user_id)
     if base is not None:
         _require_base(entity_type, versions, base)
-    return _register(entity_type, user_id, versions, definition, actor, note)
+    return version_register(
+        entity_type=entity_type,
+        user_id=user_id,
+        versions=versions,
+        definition=definition,
+        actor=actor,
+        note=note,
+    )
 
 
 @transaction.atomic
@@ -91,7 +98,14 @@ def schema_update(
         raise SchemaNotFound(entity_type, base, "global" if user_id is None else f"user {user_id}")
     present = _require_base(entity_type, versions, base)
     definition = edited(present.parsed if present else NO_FIELDS, parsed)
-    return _register(entity_type, user_id, versions, definition, actor, note)
+    return version_register(
+        entity_type=entity_type,
+        user_id=user_id,
+        versions=versions,
+        definition=definition,
+        actor=actor,
+        note=note,
+    )
 
 
 def require_compatible_version(version: SchemaVersion, siblings: Sequence[SchemaVersion]) -> None:
@@ -120,18 +134,25 @@ def _require_base(entity_type: str, versions: Sequence[SchemaVersion], base: str
     return present
 
 
-def _register(
+def version_register(
+    *,
     entity_type: str,
     user_id: int | None,
     versions: Sequence[SchemaVersion],
     definition: Definition,
     actor: Actor,
     note: str,
+    needs_compatible: bool = True,
 ) -> Registered:
+    """The definition is a version of the schema whose versions are these.
+
+    The caller holds the lock of type and owner, read `versions` under it, and answers for the actor's right. Raises:
+    IncompatibleChange, unless not `needs_compatible`; QuotaReached.
+    """
     decided = registration_among(entity_type=entity_type, definition=definition, versions=versions)
     if decided.same is not None:
         return Registered(decided.same, created=False, warning=quota_noticed(user_id))
-    if decided.reasons:
+    if decided.reasons and needs_compatible:
         raise IncompatibleChange(decided.mode, decided.reasons)
     stored = definition.to_json()
     digest = content_hash(stored)

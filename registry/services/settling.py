@@ -18,6 +18,7 @@ from registry.selectors import extension_in_force, version_in_force
 from registry.selectors_extensions import users_with_own
 from registry.services.activation import versions_retire
 from registry.services.extensions import revision_write
+from registry.services.proposal_effects import absorbed_count
 from registry.services.quotas import quota_may_pass
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
@@ -90,6 +91,7 @@ def _adopt(shared: SchemaVersion, user_id: int, actor: Actor) -> int:
             absorbed=_declarations(whole, names),
             note=note,
         )
+        absorbed_count(entity_type=shared.entity_type, names=names)
     schema_changing(entity_type=shared.entity_type, user_id=user_id)
     return 1
 
@@ -111,6 +113,7 @@ def _absorb(shared: SchemaVersion, revision: ExtensionRevision, actor: Actor) ->
         absorbed=_declarations(extension, names),
         note=f"absorbed by {shared.number}",
     )
+    absorbed_count(entity_type=shared.entity_type, names=names)
     schema_changing(entity_type=shared.entity_type, user_id=revision.user_id)
     return len(names)
 

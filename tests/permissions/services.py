@@ -23,7 +23,7 @@ from fragments.services.promotions import field_promote, promotion_undo
 from fragments.services.records import IngestOptions
 from registry.domain.compatibility import Mode
 from registry.domain.definition import Declaration
-from registry.models import QuotaGrant
+from registry.models import Proposal, QuotaGrant
 from registry.services.activation import schema_activate, schema_deactivate, schema_retire
 from registry.services.compatibility import compatibility_set
 from registry.services.extensions import (
@@ -32,6 +32,7 @@ from registry.services.extensions import (
     extension_remove_fields,
     extension_save,
 )
+from registry.services.proposal_apply import proposal_apply, proposal_undo
 from registry.services.quota_requests import (
     Decision,
     quota_request_approve,
@@ -46,6 +47,7 @@ from registry.services.quotas import (
     quota_set_maximum,
     quotas_repair,
 )
+from registry.services.restoring import extensions_restore
 from registry.services.schemas import schema_register, schema_update
 from registry.services.settling import extensions_settle
 from registry.services.verify import quotas_verify_repair
@@ -63,6 +65,7 @@ from snapshots.services.verify import Divergence, snapshot_repair, snapshots_ver
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_run, make_user
 from tests.lifecycle import put
 from tests.permissions.scene import LATE, OWN, Scene
+from tests.proposals.approved import make_approved, schema_admin
 from tests.quotas import tamper
 
 
@@ -132,6 +135,25 @@ def promote(scene: Scene, actor: Actor) -> None:
         declaration={"type": "string"},
         actor=actor,
     )
+
+
+def approved(scene: Scene) -> Proposal:
+    """A proposal that others wrote and approved."""
+    return make_approved(edits=[{"op": "add_field", "field": "shared", "declaration": {"type": "string"}}])
+
+
+def absorbed_and_undone(scene: Scene) -> None:
+    """What the owner's extension declared was absorbed by a proposal that is undone by now."""
+    extension_add_fields(
+        entity_type=THING,
+        user_id=scene.store.owner.pk,
+        declarations=[Declaration.from_json("shared", {"type": "string"})],
+        actor=SHELL,
+    )
+    proposal = approved(scene)
+    proposal_apply(proposal_id=proposal.pk, actor=schema_admin())
+    extensions_settle(entity_type=THING, after_user=0, actor=SHELL)
+    proposal_undo(proposal_id=proposal.pk, actor=schema_admin())
 
 
 def grant_that_is_over(scene: Scene) -> None:
@@ -393,6 +415,25 @@ SERVICES = [
         lambda s: enhancement_turn(user_id=s.store.owner.pk, entity_type=THING, actor=s.actor),
         first=eligible,
     ),
+    line(
+        "apply proposals",
+        proposal_apply,
+        lambda s: proposal_apply(proposal_id=approved(s).pk, actor=s.actor),
+    ),
+    line(
+        "apply proposals",
+        proposal_undo,
+        lambda s: proposal_undo(proposal_id=Proposal.objects.latest("pk").pk, actor=s.actor),
+        first=lambda s: proposal_apply(proposal_id=approved(s).pk, actor=schema_admin()),
+    ),
+    line(
+        "extend schemas",
+        extensions_restore,
+        lambda s: extensions_restore(
+            proposal_id=Proposal.objects.latest("pk").pk, after_user=0, actor=s.actor
+        ),
+        first=absorbed_and_undone,
+    ),
     line("promote fields", field_promote, lambda s: promote(s, s.actor)),
     line(
         "promote fields",
@@ -460,6 +501,9 @@ UNGUARDED = {
     "schemaevo.kernel.audit.audit_record": "writes down what a service has allowed",
     "schemaevo.kernel.logins.password_watched": "writes down what the admin has allowed",
     "schemaevo.kernel.logins.superuser_reset": "the way back in: only the command reset_admin calls it",
+    "registry.services.activation.version_put_in_force": "part of activating, applying, undoing, under their lock",
+    "registry.services.activation.version_take_out_of_force": "part of deactivating and undoing, under their lock",
+    "registry.services.schemas.version_register": "part of registering, applying and restoring, under their lock",
     "registry.services.activation.versions_retire": "part of schema_retire and of settling, under their lock",
     "registry.services.extensions.revision_write": "part of saving and of settling, under their lock",
     "registry.services.quotas.grant_write": "part of deciding and of setting maxima, under their lock",

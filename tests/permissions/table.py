@@ -90,6 +90,9 @@ TABLE: dict[str, Row] = {
     "set compatibility": Row("registry.set_compatibility", ADMINS),
     "ignore fields": Row("fragments.ignore_fields", ADMINS),
     "decide requests": Row("registry.decide_quota", ADMINS, never=ASKERS | NO_LOGIN, code="own_request"),
+    "draft proposals": Row("registry.propose_schema", ADMINS, never=NO_LOGIN, code="login_needed"),
+    "decide proposals": Row("registry.decide_proposal", ADMINS, never=NO_LOGIN, code="login_needed"),
+    "apply proposals": Row("registry.apply_proposal", ADMINS, never=NO_LOGIN, code="login_needed"),
     "raise maxima": Row("registry.decide_quota", ADMINS, never=ASKERS, code="own_request"),
     "lower maxima": Row("registry.decide_quota", ADMINS),
     # --- people ---

@@ -32,6 +32,7 @@ from registry.services.extensions import (
     extension_remove_fields,
     extension_save,
 )
+from registry.services.proposal_apply import proposal_apply, proposal_undo
 from registry.services.quota_requests import (
     quota_request_approve,
     quota_request_reject,
@@ -60,6 +61,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
+from tests.proposals.approved import make_approved, schema_admin
 from tests.registry.commands import said, written
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -136,7 +138,19 @@ def every_service() -> None:
     extension_remove(entity_type=THING, user_id=ada.pk, actor=SHELL)
     schema_deactivate(entity_type=THING, user_id=None, actor=SHELL, without_review="tested")
     schema_retire(entity_type=THING, user_id=None, actor=SHELL)
+    _proposals(ada)
     _quotas(ada)
+
+
+def _proposals(ada: User) -> None:
+    make_version(document=make_definition(a="string"), entity_type="third")
+    extension_save(entity_type="third", user_id=ada.pk, document=ADDITIONAL, actor=SHELL)
+    edits = [{"op": "add_field", "field": "own", "declaration": {"type": "number"}}]
+    proposal = make_approved(edits=edits, entity_type="third")
+    proposal_apply(proposal_id=proposal.pk, actor=schema_admin())
+    assert _run_the_jobs() >= {"settle_extensions"}
+    proposal_undo(proposal_id=proposal.pk, actor=schema_admin())
+    assert _run_the_jobs() >= {"restore_extensions"}
 
 
 def _run_the_jobs() -> set[str]:
