@@ -82,6 +82,8 @@ class Proposal(models.Model):
         verbose_name=_("last edited by"),
     )
     required_approvals = models.SmallIntegerField(_("approvals needed"), default=1)
+    #: Counted by the database: each edit, and each coming into review, begins a round in which nobody has approved yet.
+    round_number = models.IntegerField(_("round"), db_default=1, editable=False)
     created_at = models.DateTimeField(_("drafted"), db_default=Now())
     #: Of the content, not of the state.
     edited_at = models.DateTimeField(_("last edited"), db_default=Now())
@@ -165,7 +167,8 @@ class ProposalVerdict(models.TextChoices):
 class ProposalDecision(models.Model):
     """What one login decided about a proposal, and the content and people that the decision was about. Immutable.
 
-    An approval counts as long as the proposal has the content that was approved.
+    An approval counts in the round that it was made in, which ends with an edit; so content that was changed, and
+    changed back, has to be approved again.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -177,6 +180,7 @@ class ProposalDecision(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, related_name="+", verbose_name=_("by")
     )
     content_hash = models.CharField(max_length=64)
+    round_number = models.IntegerField(_("round"), db_default=0, editable=False)
     author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, related_name="+")
     last_editor = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, null=True, related_name="+"
@@ -205,7 +209,7 @@ class ProposalDecision(models.Model):
                 name="schema_proposal_decisions_four_eyes_ck",
             ),
             models.UniqueConstraint(
-                fields=["proposal", "decided_by", "content_hash"],
+                fields=["proposal", "decided_by", "round_number"],
                 condition=models.Q(verdict="approve"),
                 name="schema_proposal_decisions_once_uq",
             ),

@@ -105,8 +105,10 @@ def refusal_code(action: Action, state: State) -> str | None:
     """
     if state in MOVES[action]:
         return None
-    if action in VERDICTS and state in (State.DRAFT, State.STALE, State.CHANGES_REQUESTED):
+    if action in VERDICTS and state in (State.DRAFT, State.STALE):
         return "not_in_review"
+    if action in VERDICTS and state is State.CHANGES_REQUESTED:
+        return "already_decided"
     is_decision = action in VERDICTS or action in (Action.APPLY, Action.UNDO)
     ended = (State.APPROVED, State.APPLIED, State.UNDONE, State.REJECTED, State.WITHDRAWN, State.EXPIRED)
     if is_decision and state in ended and not (action is Action.UNDO and state is State.APPROVED):

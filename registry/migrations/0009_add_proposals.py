@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("required_approvals", models.SmallIntegerField(default=1, verbose_name="approvals needed")),
+                ("round_number", models.IntegerField(db_default=1, editable=False, verbose_name="round")),
                 (
                     "created_at",
                     models.DateTimeField(
@@ -223,6 +224,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("content_hash", models.CharField(max_length=64)),
+                ("round_number", models.IntegerField(db_default=0, editable=False, verbose_name="round")),
                 ("note", models.TextField(blank=True, verbose_name="note")),
                 (
                     "decided_at",
@@ -484,7 +486,7 @@ class Migration(migrations.Migration):
             model_name="proposaldecision",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("verdict", "approve")),
-                fields=("proposal", "decided_by", "content_hash"),
+                fields=("proposal", "decided_by", "round_number"),
                 name="schema_proposal_decisions_once_uq",
             ),
         ),

@@ -7,6 +7,6 @@ DROP FUNCTION schema_proposal_comments_kept_v1();
 DROP FUNCTION schema_proposal_decisions_guarded_v1();
 DROP FUNCTION schema_proposals_guarded_v1();
 DROP FUNCTION schema_proposal_refused_v1(text, text, text);
-DROP FUNCTION schema_proposal_approvals_v1(bigint, text);
+DROP FUNCTION schema_proposal_approvals_v1(bigint, text, integer);
 DROP FUNCTION schema_proposal_moves_v1(text);
 DROP FUNCTION schema_proposal_content_v1(text, bigint, jsonb);

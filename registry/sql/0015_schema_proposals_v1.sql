@@ -1,6 +1,8 @@
 -- Guards: a proposal moves only as listed; what is approved and applied is the very content that enough logins other
 -- than its author and last editor approved, after a trial of that content; decisions, comments and finished trials are
--- as they were made. Stamps: the hash of the content, when it was edited and when it moved.
+-- as they were made. Stamps: the hash of the content, when it was edited and when it moved, and the round: each edit, and
+-- each coming into review, begins one, and approvals count in their own round only. So an approval does not come back
+-- with content that was changed and changed back, perhaps by whoever gave it.
 -- Why here: nothing global changes without the approvals it needs, whatever door is used; psql is one.
 CREATE FUNCTION schema_proposal_content_v1(entity_type text, base_version_id bigint, edits jsonb) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
@@ -22,11 +24,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     END::text[]
 $$;
 
--- How many logins approved the content of that hash.
-CREATE FUNCTION schema_proposal_approvals_v1(proposal bigint, hash text) RETURNS bigint
+-- How many logins approved the content of that hash in that round.
+CREATE FUNCTION schema_proposal_approvals_v1(proposal bigint, hash text, round integer) RETURNS bigint
 LANGUAGE sql STABLE AS $$
     SELECT count(DISTINCT decided_by_id) FROM schema_proposal_decisions
-     WHERE proposal_id = proposal AND content_hash = hash AND verdict = 'approve'
+     WHERE proposal_id = proposal AND content_hash = hash AND round_number = round AND verdict = 'approve'
 $$;
 
 CREATE FUNCTION schema_proposal_refused_v1(message text, rule text, table_name text) RETURNS void
@@ -52,18 +54,34 @@ BEGIN
             PERFORM schema_proposal_refused_v1(
                 format('A proposal begins as a draft, not %s.', NEW.state), 'schema_proposals_moves', TG_TABLE_NAME);
         END IF;
+        NEW.round_number := 1;
         RETURN NEW;
     END IF;
     IF (NEW.id, NEW.entity_type, NEW.origin, NEW.subject, NEW.created_at)
        IS DISTINCT FROM (OLD.id, OLD.entity_type, OLD.origin, OLD.subject, OLD.created_at)
        OR (OLD.author_id IS NOT NULL AND NEW.author_id IS DISTINCT FROM OLD.author_id)
        OR (OLD.applied_version_id IS NOT NULL AND NEW.applied_version_id IS DISTINCT FROM OLD.applied_version_id)
+       OR (OLD.submitted_at IS NOT NULL AND NEW.submitted_at IS NULL)
     THEN
         PERFORM schema_proposal_refused_v1(
             format('What proposal %s is about, and who drafted it, stays as it is.', OLD.id),
             'schema_proposals_immutable', TG_TABLE_NAME);
     END IF;
     is_edited := NEW.content_hash <> OLD.content_hash;
+    NEW.round_number := OLD.round_number;
+    IF is_edited OR (NEW.state = 'in_review' AND OLD.state <> 'in_review') THEN
+        NEW.round_number := OLD.round_number + 1;
+    END IF;
+    -- Who edited it last is who must not approve: it changes with an edit and not otherwise, and an edit has somebody
+    -- who made it, but for what an analysis found and nobody has taken over yet.
+    IF (NOT is_edited AND NEW.last_editor_id IS DISTINCT FROM OLD.last_editor_id)
+       OR (is_edited AND NEW.last_editor_id IS NULL
+           AND NOT (NEW.origin = 'analysis' AND NEW.author_id IS NULL AND NEW.state = 'draft'))
+    THEN
+        PERFORM schema_proposal_refused_v1(
+            format('Whoever edits proposal %s is its last editor.', OLD.id),
+            'schema_proposals_last_editor', TG_TABLE_NAME);
+    END IF;
     IF NEW.state <> OLD.state THEN
         IF NOT NEW.state = ANY(schema_proposal_moves_v1(OLD.state)) THEN
             PERFORM schema_proposal_refused_v1(
@@ -88,7 +106,7 @@ BEGIN
             'schema_proposals_approvals', TG_TABLE_NAME);
     END IF;
     IF NEW.state IN ('approved', 'applied') AND NEW.state <> OLD.state
-       AND schema_proposal_approvals_v1(NEW.id, NEW.content_hash) < NEW.required_approvals
+       AND schema_proposal_approvals_v1(NEW.id, NEW.content_hash, NEW.round_number) < NEW.required_approvals
     THEN
         PERFORM schema_proposal_refused_v1(
             format('Proposal %s needs %s approvals of what it says now.', OLD.id, NEW.required_approvals),
@@ -108,7 +126,7 @@ BEGIN
         PERFORM schema_proposal_refused_v1(
             format('Decision %s stays as it was made.', OLD.id), 'schema_proposal_decisions_kept', TG_TABLE_NAME);
     END IF;
-    SELECT p.state, p.content_hash, p.author_id, p.last_editor_id INTO present
+    SELECT p.state, p.content_hash, p.author_id, p.last_editor_id, p.round_number INTO present
       FROM schema_proposals AS p WHERE p.id = NEW.proposal_id FOR UPDATE;
     IF present.state NOT IN ('in_review', 'approved', 'failed')
        OR (NEW.verdict = 'approve' AND present.state <> 'in_review')
@@ -124,6 +142,7 @@ BEGIN
             format('Proposal %s is not what was decided about.', NEW.proposal_id),
             'schema_proposal_decisions_bound', TG_TABLE_NAME);
     END IF;
+    NEW.round_number := present.round_number;
     IF NEW.verdict = 'approve' THEN
         PERFORM 1 FROM schema_proposal_trials AS t
           WHERE t.proposal_id = NEW.proposal_id AND t.act = 'apply' AND t.state = 'done'
