@@ -8,6 +8,8 @@ from registry.models import QuotaLimit, QuotaNotice
 from registry.selectors_quotas import LimitUse
 from registry.services.activation import SETTLE
 from registry.services.proposal_effects import newest_effect, settled_note
+from registry.services.proposal_upkeep import EXPIRE as EXPIRE_PROPOSALS
+from registry.services.proposal_upkeep import proposals_expire
 from registry.services.quotas import EXPIRE, MAIL, notices_mailed, notices_to_mail, quota_grants_expire
 from registry.services.restoring import RESTORE, extensions_restore, restorations_end, undone_proposal
 from registry.services.settling import extensions_settle
@@ -102,6 +104,17 @@ def expire_run(lease: Lease) -> JsonObject:
     return {"ended": lease.done_count}
 
 
+def expire_proposals_run(lease: Lease) -> JsonObject:
+    """No proposal waits for a decision whose time has passed."""
+    actor = Actor.system(EXPIRE_PROPOSALS)
+    expired = None
+    while expired != 0:
+        with lease.batch() as batch:
+            expired = proposals_expire(actor=actor)
+            batch.done(expired)
+    return {"expired": lease.done_count}
+
+
 def mail_run(lease: Lease) -> JsonObject:
     """Whoever is to be told has a mail about every notice that holds.
 
@@ -139,5 +152,11 @@ def register() -> None:
     every_s = settings.SCHEMAEVO_QUOTA_INTERVAL_S
     job_kind(EXPIRE, queue=JobQueue.LIFECYCLE, run=expire_run, every_s=every_s)
     job_kind(MAIL, queue=JobQueue.INTERACTIVE, run=mail_run, every_s=every_s)
+    job_kind(
+        EXPIRE_PROPOSALS,
+        queue=JobQueue.LIFECYCLE,
+        run=expire_proposals_run,
+        every_s=settings.SCHEMAEVO_PROPOSAL_INTERVAL_S,
+    )
     job_kind(SETTLE, queue=JobQueue.RECOMPUTE, run=settle_run)
     job_kind(RESTORE, queue=JobQueue.RECOMPUTE, run=restore_run)

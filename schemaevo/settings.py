@@ -218,6 +218,13 @@ SCHEMAEVO_INGEST_SILENCE_S = _number("SCHEMAEVO_INGEST_SILENCE_S", 600)
 # in the pages. How often that, and grants that ended, are looked for.
 SCHEMAEVO_QUOTA_MAIL_TO = _list("SCHEMAEVO_QUOTA_MAIL_TO", "")
 SCHEMAEVO_QUOTA_INTERVAL_S = _number("SCHEMAEVO_QUOTA_INTERVAL_S", 300)
+# How many logins have to approve a proposal, and how long after its submission it expires; 0: never. How often that is
+# looked for.
+SCHEMAEVO_PROPOSAL_APPROVALS = _number("SCHEMAEVO_PROPOSAL_APPROVALS", 1)
+if not 1 <= SCHEMAEVO_PROPOSAL_APPROVALS <= 20:
+    raise ImproperlyConfigured("SCHEMAEVO_PROPOSAL_APPROVALS must be from 1 to 20.")
+SCHEMAEVO_PROPOSAL_EXPIRY_DAYS = _number("SCHEMAEVO_PROPOSAL_EXPIRY_DAYS", 30)
+SCHEMAEVO_PROPOSAL_INTERVAL_S = _number("SCHEMAEVO_PROPOSAL_INTERVAL_S", 3600)
 
 # --- mail: of notices only ------------------------------------------------------------------------------
 _mail_host = _text("SCHEMAEVO_MAIL_HOST", "")

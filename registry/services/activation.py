@@ -17,6 +17,7 @@ from registry.selectors import (
 )
 from registry.selectors_extensions import users_with_own
 from registry.services.locking import announce_change, hold_for_change, require_entity_type
+from registry.services.proposal_upkeep import proposals_outdate
 from registry.services.quotas import quota_noticed, quota_refusals
 from registry.services.schemas import require_compatible_version
 from schemaevo.kernel.actors import Actor
@@ -203,7 +204,7 @@ def schema_retire(
         versions=retiring, actor=actor, note=_both(without_review, note), without_review=without_review
     )
     if was_in_force:
-        announce_change(SchemaVersion, entity_type, user_id)
+        _announce(entity_type, user_id, actor)
     return retiring
 
 
@@ -285,7 +286,8 @@ def _changed(
     proposal_id: int | None = None,
     is_announced: bool = True,
 ) -> None:
-    """Audit row and news: what every change of the version in force has in common."""
+    """Audit row and news: what every change of the version in force has in common. `proposal_id` is the proposal
+    by which it is made, if it is one."""
     audit_record(
         actor=actor,
         action=action,
@@ -302,7 +304,20 @@ def _changed(
         },
         reason=without_review.strip(),
     )
+    _announce(version.entity_type, version.user_id, actor, proposal_id, is_announced=is_announced)
+
+
+def _announce(
+    entity_type: str,
+    user_id: int | None,
+    actor: Actor,
+    proposal_id: int | None = None,
+    *,
+    is_announced: bool = True,
+) -> None:
     if is_announced:
-        announce_change(SchemaVersion, version.entity_type, version.user_id)
+        announce_change(SchemaVersion, entity_type, user_id)
     else:
-        schema_changing(entity_type=version.entity_type, user_id=version.user_id)
+        schema_changing(entity_type=entity_type, user_id=user_id)
+    if user_id is None:
+        proposals_outdate(entity_type=entity_type, actor=actor, applying=proposal_id)

@@ -19,11 +19,9 @@ from registry.domain.targets import job_target
 from registry.errors_proposals import (
     LaterVersion,
     NotApproved,
-    ProposalNotFound,
     StaleProposal,
-    WrongState,
 )
-from registry.models import Proposal, ProposalAct, ProposalEffect, ProposalState
+from registry.models import Proposal, ProposalAct, ProposalEffect
 from registry.selectors import version_in_force
 from registry.selectors_registration import versions_of
 from registry.services.activation import (
@@ -33,12 +31,19 @@ from registry.services.activation import (
 )
 from registry.services.locking import hold_for_change
 from registry.services.proposal_effects import effects_begin, jobs_owed
+from registry.services.proposal_moves import (
+    login_of,
+    proposal_by_id,
+    proposal_for_update,
+    proposal_move,
+    require_move,
+)
+from registry.services.proposal_reviews import approvals_counted
 from registry.services.restoring import RESTORE
 from registry.services.schemas import require_compatible_version, version_register
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.audit import audit_record
-from schemaevo.kernel.canonical import JsonObject, require_storable
-from schemaevo.kernel.errors import Denied, DomainError
+from schemaevo.kernel.canonical import require_storable
+from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import Job
 
@@ -79,7 +84,7 @@ def proposal_undo(*, proposal_id: int, actor: Actor, note: str = "") -> Proposal
     """
     _authorise(actor, note)
     proposal = _held(proposal_id)
-    _require_allowed(proposal, Action.UNDO)
+    to = require_move(proposal, Action.UNDO)
     applied = version_in_force(entity_type=proposal.entity_type, user_id=None)
     if applied is None or applied.pk != proposal.applied_version_id:
         raise LaterVersion(proposal.pk, applied.number if applied else None)
@@ -91,13 +96,13 @@ def proposal_undo(*, proposal_id: int, actor: Actor, note: str = "") -> Proposal
         version_take_out_of_force(version=applied, actor=actor, proposal_id=proposal.pk, is_announced=False)
     effects_begin(proposal=proposal, act=ProposalAct.UNDO)
     job_request(kind=RESTORE, target=job_target(proposal.entity_type, None))
-    return _moved(
-        proposal,
-        Action.UNDO,
-        actor,
-        note,
-        {"in_force": proposal.base_version.number if proposal.base_version else None},
-        state=ProposalState.UNDONE,
+    return proposal_move(
+        proposal=proposal,
+        action=Action.UNDO,
+        to=to,
+        actor=actor,
+        reason=note,
+        after={"in_force": proposal.base_version.number if proposal.base_version else None},
         undone_at=Now(),
         undo_jobs=jobs_owed(proposal.entity_type),
     )
@@ -105,13 +110,12 @@ def proposal_undo(*, proposal_id: int, actor: Actor, note: str = "") -> Proposal
 
 def _apply(proposal_id: int, actor: Actor, note: str) -> Proposal:
     proposal = _held(proposal_id)
-    _require_allowed(proposal, Action.APPLY)
+    to = require_move(proposal, Action.APPLY)
     entity_type = proposal.entity_type
     present = version_in_force(entity_type=entity_type, user_id=None)
     if (present.pk if present else None) != proposal.base_version_id:
         raise StaleProposal(proposal.pk, present.number if present else None)
-    approvals = proposal.decisions.filter(verdict="approve", content_hash=proposal.content_hash)
-    if approvals.values("decided_by").distinct().count() < proposal.required_approvals:
+    if approvals_counted(proposal) < proposal.required_approvals:
         raise NotApproved(proposal.pk, proposal.required_approvals)
     definition = edited(present.parsed if present else NO_FIELDS, parse_edits(proposal.edits))
     versions = versions_of(entity_type=entity_type, user_id=None)
@@ -130,13 +134,13 @@ def _apply(proposal_id: int, actor: Actor, note: str) -> Proposal:
     if not Job.objects.filter(pk__in=jobs, kind=SETTLE).exists():
         # Nobody has anything of their own that would have to be settled.
         ProposalEffect.objects.filter(proposal=proposal, act=ProposalAct.APPLY).update(settled_at=Now())
-    return _moved(
-        proposal,
-        Action.APPLY,
-        actor,
-        note,
-        {"in_force": version.number},
-        state=ProposalState.APPLIED,
+    return proposal_move(
+        proposal=proposal,
+        action=Action.APPLY,
+        to=to,
+        actor=actor,
+        reason=note,
+        after={"in_force": version.number},
         applied_version=version,
         applied_at=Now(),
         apply_jobs=jobs,
@@ -146,48 +150,14 @@ def _apply(proposal_id: int, actor: Actor, note: str) -> Proposal:
 
 def _authorise(actor: Actor, note: str) -> None:
     actor.require(MAY_APPLY)
-    if actor.user is None:
-        raise Denied("login_needed", "A proposal is applied and undone by a login; name it with --as.")
+    login_of(actor)
     require_storable(note)
 
 
 def _held(proposal_id: int) -> Proposal:
     """The proposal, under the lock of its type and then of its row."""
-    entity_type = Proposal.objects.filter(pk=proposal_id).values_list("entity_type", flat=True).first()
-    if entity_type is None:
-        raise ProposalNotFound(proposal_id)
-    hold_for_change(entity_type, None)
-    return Proposal.objects.select_for_update(of=["self"]).select_related("base_version").get(pk=proposal_id)
-
-
-def _require_allowed(proposal: Proposal, action: Action) -> None:
-    state = State(proposal.state)
-    code = refusal_code(action, state)
-    if code is not None:
-        raise WrongState(proposal.pk, state, action, code)
-
-
-def _moved(
-    proposal: Proposal, action: Action, actor: Actor, note: str, more: JsonObject, **columns: object
-) -> Proposal:
-    before = proposal.state
-    Proposal.objects.filter(pk=proposal.pk).update(**columns)
-    proposal.refresh_from_db()
-    audit_record(
-        actor=actor,
-        action=f"proposal.{action}",
-        target_type="proposal",
-        target_id=proposal.pk,
-        before={"state": before},
-        after={
-            "state": proposal.state,
-            "entity_type": proposal.entity_type,
-            "content_hash": proposal.content_hash,
-            **more,
-        },
-        reason=note,
-    )
-    return proposal
+    hold_for_change(proposal_by_id(proposal_id).entity_type, None)
+    return proposal_for_update(proposal_id)
 
 
 @transaction.atomic
@@ -195,12 +165,11 @@ def _note_failure(proposal_id: int, refusal: DomainError, actor: Actor) -> None:
     """The refused proposal is failed, unless somebody moved it meanwhile."""
     proposal = _held(proposal_id)
     if refusal_code(Action.FAIL, State(proposal.state)) is None:
-        _moved(
-            proposal,
-            Action.FAIL,
-            actor,
-            "",
-            {"code": refusal.code},
-            state=ProposalState.FAILED,
+        proposal_move(
+            proposal=proposal,
+            action=Action.FAIL,
+            to=require_move(proposal, Action.FAIL),
+            actor=actor,
+            after={"code": refusal.code},
             error=str(refusal),
         )

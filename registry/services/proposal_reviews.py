@@ -83,12 +83,15 @@ def _decide(action: Action, proposal_id: int, actor: Actor, content_hash: str, n
         raise StaleContent(proposal_id, content_hash, proposal.content_hash)
     if action is Action.APPROVE and not _is_tried(proposal):
         raise NotTried(proposal_id)
+    author = proposal.author
+    if author is None:
+        raise AssertionError("what was submitted has an author: schema_proposals_submitted_ck")
     decision = ProposalDecision.objects.create(
         proposal=proposal,
         verdict=verdict,
         decided_by=login,
         content_hash=content_hash,
-        author_id=proposal.author_id,
+        author=author,
         last_editor_id=proposal.last_editor_id,
         note=note,
     )

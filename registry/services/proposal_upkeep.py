@@ -34,7 +34,7 @@ def proposals_outdate(*, entity_type: str, actor: Actor, applying: int | None = 
     found = list(
         Proposal.objects.select_for_update()
         .filter(is_other, entity_type=entity_type, state__in=[state.value for state in MOVES[Action.OUTDATE]])
-        .exclude(pk=applying)
+        .exclude(pk__in=[] if applying is None else [applying])
         .order_by("pk")
         .values_list("pk", "state")
     )

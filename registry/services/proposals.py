@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -281,7 +281,9 @@ def proposal_rebase(*, proposal_id: int, actor: Actor) -> Rebased:
         present.parsed if present else NO_FIELDS,
     )
     stored = admissible_edits(entity_type=entity_type, base=present, edits=moved.edits)
-    is_other = present != base or canonical_json(stored) != canonical_json(was)
+    columns: dict[str, Any] = {"edits": stored, "base_version": present}
+    if present != base or canonical_json(stored) != canonical_json(was):
+        columns["last_editor"] = editor
     proposal = proposal_move(
         proposal=proposal,
         action=Action.REBASE,
@@ -297,9 +299,7 @@ def proposal_rebase(*, proposal_id: int, actor: Actor) -> Rebased:
             "edits": stored,
             "clashes": list(moved.clashes),
         },
-        edits=stored,
-        base_version=present,
-        **({"last_editor": editor} if is_other else {}),
+        **columns,
     )
     return Rebased(proposal, moved.clashes, was, stored)
 
