@@ -1,0 +1,47 @@
+"""Every action in every state does what the table says, through every door, and a refusal changes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from registry.domain.proposal import MOVES, Action, State
+from tests.proposals.doors import Commands, Services
+from tests.proposals.table import CELLS, Cell, Door
+from tests.proposals.walking import walk
+
+pytestmark = pytest.mark.django_db
+
+SERVICES, COMMANDS = Services(), Commands(Path())
+
+
+def cells(door: Door) -> list[Cell]:
+    """The part of the table that the door leads to."""
+    return [cell for cell in CELLS if cell.action in door.actions]
+
+
+@pytest.mark.parametrize("cell", cells(SERVICES), ids=str)
+def test_a_service_does_what_the_table_says(cell: Cell) -> None:
+    walk(SERVICES, cell)
+
+
+@pytest.mark.parametrize("cell", cells(COMMANDS), ids=str)
+def test_a_command_does_what_the_table_says(cell: Cell, tmp_path: Path) -> None:
+    walk(Commands(tmp_path), cell)
+
+
+def test_the_table_is_whole_and_agrees_with_the_one_of_the_domain() -> None:
+    assert Counter((cell.action, cell.state) for cell in CELLS) == Counter(
+        (action, state) for action in Action if action is not Action.FAIL for state in State
+    )
+    moves = {
+        (cell.action, cell.state): cell.after for cell in CELLS if cell.code is None and not cell.is_nothing
+    }
+    assert moves == {
+        (action, state): after
+        for action, found in MOVES.items()
+        if action is not Action.FAIL
+        for state, after in found.items()
+    }
