@@ -69,10 +69,11 @@ def fields_waiting(entity_type: str, owners: Collection[int]) -> list[Waiting]:
     return _fields_with(_WAITING, entity_type, declared)
 
 
-def fields_promoted(entity_type: str, owners: Collection[int], names: Collection[str]) -> list[Waiting]:
-    """Those of the named fields of these users of which fragments are promoted, by user and name."""
+def fields_concerned(entity_type: str, owners: Collection[int], names: Collection[str]) -> list[Waiting]:
+    """Those of the named fields of these users of which there are fragments, by user and name: to be taken back, or to
+    have another reason."""
     asked = [(user_id, name) for user_id in sorted(owners) for name in sorted(names)]
-    return _fields_with(_PROMOTED, entity_type, asked)
+    return _fields_with(_CONCERNED, entity_type, asked)
 
 
 def _fields_with(which: str, entity_type: str, asked: Sequence[tuple[int, str]]) -> list[Waiting]:

@@ -17,7 +17,7 @@ from fragments.services import backfill
 from fragments.services.backfill import (
     Chunk,
     Spot,
-    fields_promoted,
+    fields_concerned,
     fields_waiting,
     fragments_promote,
     fragments_take_back,
@@ -165,8 +165,8 @@ def _steps(lease: Lease, entity_type: str, only_owner: int | None, course: _Cour
             for user_id, name, state in live.values_list("user_id", "fragment_key", "state")
         }
         if undone:
-            promoted = fields_promoted(entity_type, owners, undone)
-            steps |= {Step(user_id, Way.BACK, name) for user_id, name in promoted}
+            concerned = fields_concerned(entity_type, owners, undone)
+            steps |= {Step(user_id, Way.BACK, name) for user_id, name in concerned}
         steps |= {Step(user_id, Way.FORTH, name) for user_id, name in fields_waiting(entity_type, owners)}
         if begun is not None and begun.user_id in owners:
             # Where a run was stopped in the midst of a step, nothing may be left of what asked for it.

@@ -57,11 +57,19 @@ def standing(entity_type: str = THING) -> dict[str, Any]:
             .order_by("user_id", "entity_key")
             .values(*SHOWN)
         ),
+        # What is taken back is active, even if it was archived before.
         "fragments": sorted(
-            RawFragment.objects.filter(entity_type=entity_type).values_list(
-                "user_id", "entity_id", "fragment_key", "value_hash", "lifecycle_state", "reason"
-            ),
-            key=str,
+            (
+                user_id,
+                str(entity_id),
+                key,
+                bytes(value_hash).hex(),
+                "waits" if state in ("active", "archived") else state,
+                reason,
+            )
+            for user_id, entity_id, key, value_hash, state, reason in RawFragment.objects.filter(
+                entity_type=entity_type
+            ).values_list("user_id", "entity_id", "fragment_key", "value_hash", "lifecycle_state", "reason")
         ),
         "aggregates": list(
             RawFragmentAggregate.objects.filter(entity_type=entity_type, sample_count__gt=0)

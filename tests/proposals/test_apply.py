@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from fragments.models import RawFragment
 from registry.domain.compatibility import IncompatibleChange, Mode
@@ -294,3 +295,25 @@ def test_it_takes_a_login_with_the_right(act: Any) -> None:
             act(proposal_id=proposal.pk, actor=actor)
         assert refusal.value.code == code
     assert Proposal.objects.get(pk=proposal.pk).state == ProposalState.APPROVED
+
+
+def test_the_transaction_does_not_grow_with_users() -> None:
+    """What grows is done by jobs: applying and undoing take as many statements for many users as for one."""
+    make_version(document=make_definition(k="string"))
+    taken: list[tuple[int, int]] = []
+    # The version of the first one is there afterwards.
+    for count in (0, 1, 40):
+        for _ in range(count):
+            owner = make_user()
+            make_extension(user=owner, document={"additional_fields": {"size": NUMBER}})
+            make_run(user=owner, records=[{"k": "a", "size": 1, "more": 1}])
+        work()
+        proposal = make_approved(edits=ADD_SIZE)
+        admin = schema_admin()
+        with CaptureQueriesContext(connection) as applying:
+            proposal_apply(proposal_id=proposal.pk, actor=admin)
+        with CaptureQueriesContext(connection) as undoing:
+            proposal_undo(proposal_id=proposal.pk, actor=admin)
+        taken.append((len(applying), len(undoing)))
+        work()
+    assert taken[1] == taken[2]
