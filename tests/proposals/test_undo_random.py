@@ -30,8 +30,8 @@ from tests.lifecycle import put
 from tests.proposals.approved import make_approved, schema_admin
 from tests.proposals.standing import standing, work
 from tests.rounds import rounds
+from tests.snapshots.reduction_model import CONVERTED_FROM
 from tests.snapshots.store_draws import (
-    CONVERTED_FROM,
     CONVERTED_TO,
     FEEDS,
     NAMES,
@@ -81,7 +81,8 @@ class Population:
         fields = {name: declaration(self.dice) for name in names}
         if is_global:
             if fields:
-                make_extension(user=owner, document={"additional_fields": fields})
+                own: Any = {"additional_fields": fields}
+                make_extension(user=owner, document=own)
         elif self.dice.random() < 0.8:
             make_version(document=document(fields), user=owner)
 
