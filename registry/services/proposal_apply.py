@@ -103,8 +103,7 @@ def proposal_undo(*, proposal_id: int, actor: Actor, note: str = "") -> Proposal
         actor=actor,
         reason=note,
         after={"in_force": proposal.base_version.number if proposal.base_version else None},
-        undone_at=Now(),
-        undo_jobs=jobs_owed(proposal.entity_type),
+        columns={"undone_at": Now(), "undo_jobs": jobs_owed(proposal.entity_type)},
     )
 
 
@@ -141,10 +140,7 @@ def _apply(proposal_id: int, actor: Actor, note: str) -> Proposal:
         actor=actor,
         reason=note,
         after={"in_force": version.number},
-        applied_version=version,
-        applied_at=Now(),
-        apply_jobs=jobs,
-        error="",
+        columns={"applied_version": version, "applied_at": Now(), "apply_jobs": jobs, "error": ""},
     )
 
 
@@ -171,5 +167,5 @@ def _note_failure(proposal_id: int, refusal: DomainError, actor: Actor) -> None:
             to=require_move(proposal, Action.FAIL),
             actor=actor,
             after={"code": refusal.code},
-            error=str(refusal),
+            columns={"error": str(refusal)},
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from registry.domain.proposal import MOVES, Action, State, refusal_code
@@ -56,14 +57,14 @@ def proposal_move(
     reason: str = "",
     before: JsonObject | None = None,
     after: JsonObject | None = None,
-    **columns: Any,
+    columns: Mapping[str, Any] | None = None,
 ) -> Proposal:
     """The proposal, whose row is locked, is in that state and has these columns, with an audit row.
 
     `before` and `after` are what the audit says beside the state.
     """
     was = proposal.state
-    Proposal.objects.filter(pk=proposal.pk).update(state=to, **columns)
+    Proposal.objects.filter(pk=proposal.pk).update(state=to, **(columns or {}))
     proposal.refresh_from_db()
     audit_record(
         actor=actor,

@@ -153,10 +153,7 @@ def proposal_edit(
             actor=actor,
             before={**before, "content_hash": proposal.content_hash, "edits": proposal.edits},
             after={**texts, "edits": stored},
-            edits=stored,
-            last_editor=editor,
-            error="",
-            **texts,
+            columns={**texts, "edits": stored, "last_editor": editor, "error": ""},
         )
     if not texts:
         return proposal
@@ -167,7 +164,7 @@ def proposal_edit(
         actor=actor,
         before=before,
         after=dict(texts),
-        **texts,
+        columns=texts,
     )
 
 
@@ -203,10 +200,12 @@ def proposal_submit(*, proposal_id: int, actor: Actor, note: str = "") -> Propos
             "required_approvals": required,
             "expires_at": expires_at.isoformat() if expires_at else None,
         },
-        author=proposal.author or login,
-        required_approvals=required,
-        submitted_at=Now(),
-        expires_at=expires_at,
+        columns={
+            "author": proposal.author or login,
+            "required_approvals": required,
+            "submitted_at": Now(),
+            "expires_at": expires_at,
+        },
     )
 
 
@@ -299,7 +298,7 @@ def proposal_rebase(*, proposal_id: int, actor: Actor) -> Rebased:
             "edits": stored,
             "clashes": list(moved.clashes),
         },
-        **columns,
+        columns=columns,
     )
     return Rebased(proposal, moved.clashes, was, stored)
 

@@ -88,7 +88,7 @@ BEGIN
                 format('Proposal %s is %s and cannot become %s.', OLD.id, OLD.state, NEW.state),
                 'schema_proposals_moves', TG_TABLE_NAME);
         END IF;
-        NEW.moved_at := now();
+        NEW.moved_at := statement_timestamp();
     END IF;
     IF is_edited THEN
         IF OLD.state NOT IN ('draft', 'in_review', 'changes_requested', 'approved', 'failed', 'stale')
@@ -98,7 +98,7 @@ BEGIN
                 format('Proposal %s is %s: its content stays as it was.', OLD.id, OLD.state),
                 'schema_proposals_immutable', TG_TABLE_NAME);
         END IF;
-        NEW.edited_at := now();
+        NEW.edited_at := statement_timestamp();
     END IF;
     IF OLD.submitted_at IS NOT NULL AND NEW.required_approvals < OLD.required_approvals THEN
         PERFORM schema_proposal_refused_v1(
