@@ -11,6 +11,7 @@ from fragments.models_promotions import Promotion
 from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
 from tests.lifecycle import put
+from tests.permissions.proposals import in_review, newest_content, newest_proposal, stale, written
 from tests.permissions.scene import LATE, OWN, Scene
 from tests.permissions.services import (
     ADDED,
@@ -21,7 +22,7 @@ from tests.permissions.services import (
     old_ledger,
     promote,
 )
-from tests.registry.commands import written
+from tests.registry.commands import written as written_file
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Command:
 
 
 def _file(scene: Scene, name: str, content: Any) -> str:
-    return written(scene.store.folder / name, content)
+    return written_file(scene.store.folder / name, content)
 
 
 def _records(scene: Scene) -> str:
@@ -56,6 +57,17 @@ def decide(*said: str) -> Callable[[Scene], tuple[str, ...]]:
     return lambda scene: ("decide_quota", str(scene.request.pk), *said)
 
 
+def propose(*said: str) -> Callable[[Scene], tuple[str, ...]]:
+    return lambda scene: ("decide_proposal", newest_proposal(), *said)
+
+
+def review(decision: str) -> Callable[[Scene], tuple[str, ...]]:
+    return lambda scene: (
+        *("decide_proposal", newest_proposal(), decision),
+        *("--content", newest_content(), "--note", "so"),
+    )
+
+
 COMMANDS = [
     Command(
         lambda s: ("request_quota", s.store.other_login.username, "--max-fields", "300", "--reason", "grows"),
@@ -65,6 +77,22 @@ COMMANDS = [
     Command(decide("approve"), "decide requests"),
     Command(decide("approve", "--max-schemas", "11", "--until", "2099-01-31"), "decide requests"),
     Command(decide("reject", "--note", "no"), "decide requests"),
+    Command(
+        lambda s: ("draft_proposal", THING, _file(s, "edits.json", [ADDED]), "--title", "More"),
+        "draft proposals",
+    ),
+    Command(
+        lambda s: ("edit_proposal", newest_proposal(), _file(s, "edits.json", [ADDED])),
+        "draft proposals",
+        first=written,
+    ),
+    Command(propose("--submit"), "draft proposals", first=written),
+    Command(propose("--rebase"), "draft proposals", first=stale),
+    Command(propose("--comment", "so"), "draft proposals", first=written),
+    Command(propose("--withdraw"), "withdraw proposals", first=written),
+    Command(review("--approve"), "approve proposals", first=in_review),
+    Command(review("--request-changes"), "decide proposals", first=in_review),
+    Command(review("--reject"), "decide proposals", first=in_review),
     # --- as the shell ---
     Command(
         lambda s: (
@@ -137,10 +165,12 @@ OTHERS = {
     "export_observations": "reads",
     "export_schema": "reads",
     "export_snapshots": "reads",
+    "list_proposals": "reads",
     "load_demo": "ingests the committed records, as the command ingest does",
     "recommend_fields": "reads",
     "restore": "replaces the whole database, by PostgreSQL's own programs",
     "schedule": "the clock: asks for periodic work as the system",
+    "show_proposal": "reads",
     "show_quota": "reads",
     "show_schema": "reads",
     "show_snapshot": "reads",

@@ -33,6 +33,16 @@ from registry.services.extensions import (
     extension_save,
 )
 from registry.services.proposal_apply import proposal_apply, proposal_undo
+from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
+from registry.services.proposal_upkeep import proposals_expire
+from registry.services.proposals import (
+    proposal_comment,
+    proposal_draft,
+    proposal_edit,
+    proposal_rebase,
+    proposal_submit,
+    proposal_withdraw,
+)
 from registry.services.quota_requests import (
     Decision,
     quota_request_approve,
@@ -64,6 +74,7 @@ from snapshots.services.recomputation import recomputation_inline, recomputation
 from snapshots.services.verify import Divergence, snapshot_repair, snapshots_verify_repair
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_run, make_user
 from tests.lifecycle import put
+from tests.permissions.proposals import expiring, in_review, proposal_of, stale, written
 from tests.permissions.scene import LATE, OWN, Scene
 from tests.proposals.approved import make_approved, schema_admin
 from tests.quotas import tamper
@@ -195,6 +206,14 @@ def ignored(scene: Scene) -> dict[str, Any]:
 
 def decided(scene: Scene) -> dict[str, Any]:
     return {"request_id": scene.request.pk, "actor": scene.actor}
+
+
+def proposed(scene: Scene) -> dict[str, Any]:
+    return {"proposal_id": proposal_of(scene).pk, "actor": scene.actor}
+
+
+def reviewed(scene: Scene) -> dict[str, Any]:
+    return {**proposed(scene), "content_hash": proposal_of(scene).content_hash, "note": "so"}
 
 
 ADDED: JsonObject = {"op": "add_field", "field": "z", "declaration": {"type": "string"}}
@@ -481,6 +500,38 @@ SERVICES = [
         lambda s: pattern_recall(**ignored(s)),
         first=lambda s: pattern_ignore(**{**ignored(s), "actor": SHELL}),
     ),
+    # --- proposals ---
+    line(
+        "draft proposals",
+        proposal_draft,
+        lambda s: proposal_draft(entity_type=THING, title="More", edits=[ADDED], actor=s.actor),
+    ),
+    line(
+        "draft proposals", proposal_edit, lambda s: proposal_edit(**proposed(s), edits=[ADDED]), first=written
+    ),
+    line("draft proposals", proposal_submit, lambda s: proposal_submit(**proposed(s)), first=written),
+    line("draft proposals", proposal_rebase, lambda s: proposal_rebase(**proposed(s)), first=stale),
+    line(
+        "draft proposals",
+        proposal_comment,
+        lambda s: proposal_comment(**proposed(s), text="so"),
+        first=written,
+    ),
+    line(
+        "withdraw proposals",
+        proposal_withdraw,
+        lambda s: proposal_withdraw(**proposed(s)),
+        first=written,
+    ),
+    line("approve proposals", proposal_approve, lambda s: proposal_approve(**reviewed(s)), first=in_review),
+    line(
+        "decide proposals",
+        proposal_request_changes,
+        lambda s: proposal_request_changes(**reviewed(s)),
+        first=in_review,
+    ),
+    line("decide proposals", proposal_reject, lambda s: proposal_reject(**reviewed(s)), first=in_review),
+    line("end proposals", proposals_expire, lambda s: proposals_expire(actor=s.actor), first=expiring),
     # --- jobs ---
     line("control jobs", job_pause, lambda s: job_pause(job_id=s.store.job.pk, actor=s.actor)),
     line("control jobs", job_cancel, lambda s: job_cancel(job_id=s.store.job.pk, actor=s.actor)),
@@ -506,6 +557,9 @@ UNGUARDED = {
     "registry.services.schemas.version_register": "part of registering, applying and restoring, under their lock",
     "registry.services.activation.versions_retire": "part of schema_retire and of settling, under their lock",
     "registry.services.extensions.revision_write": "part of saving and of settling, under their lock",
+    "registry.services.proposal_moves.login_of": "gives the login that acts",
+    "registry.services.proposal_moves.proposal_move": "part of every act about a proposal, under its lock",
+    "registry.services.proposal_upkeep.proposals_outdate": "part of changing what is in force, whose services ask",
     "registry.services.quotas.grant_write": "part of deciding and of setting maxima, under their lock",
     "registry.services.quotas.quota_may_pass": "part of adoption and undo, whose services ask",
 }

@@ -22,12 +22,14 @@ class Role(StrEnum):
     SCHEMA_ADMIN = "schema_admin"
     SUPERUSER = "superuser"
     ASKING_OPERATOR = "the operator who asked for the upgrade"
-    ASKING_ADMIN = "the schema admin who asked for the upgrade"
-    ASKING_SUPERUSER = "the superuser who asked for the upgrade"
+    ASKING_ADMIN = "the schema admin who asked for the upgrade, and wrote the proposal"
+    ASKING_SUPERUSER = "the superuser who asked for the upgrade, and wrote the proposal"
     SHELL = "whoever has the shell, and names no login"
 
 
 ASKERS = frozenset({Role.ASKING_OPERATOR, Role.ASKING_ADMIN, Role.ASKING_SUPERUSER})
+#: Who wrote the proposal, of those who could.
+AUTHORS = ASKERS - {Role.ASKING_OPERATOR}
 SUPERUSERS = frozenset({Role.SUPERUSER, Role.ASKING_SUPERUSER, Role.SHELL})
 ADMINS = SUPERUSERS | {Role.SCHEMA_ADMIN, Role.ASKING_ADMIN}
 OPERATORS = ADMINS | {Role.OPERATOR, Role.ASKING_OPERATOR}
@@ -95,6 +97,13 @@ TABLE: dict[str, Row] = {
     "apply proposals": Row("registry.apply_proposal", ADMINS, never=NO_LOGIN, code="login_needed"),
     "raise maxima": Row("registry.decide_quota", ADMINS, never=ASKERS, code="own_request"),
     "lower maxima": Row("registry.decide_quota", ADMINS),
+    "withdraw proposals": Row(
+        "registry.propose_schema", ADMINS, never=(ADMINS - AUTHORS) | NO_LOGIN, code="not_own_proposal"
+    ),
+    "approve proposals": Row(
+        "registry.decide_proposal", ADMINS, never=AUTHORS | NO_LOGIN, code="own_proposal"
+    ),
+    "end proposals": Row("registry.decide_proposal", ADMINS),
     # --- people ---
     "change users": Row(None, SUPERUSERS),
     "change one's password": Row(None, LOGINS),

@@ -49,6 +49,7 @@ def test_a_command_with_a_login_does_what_the_login_may(store: Store, number: in
     answers: dict[Role, tuple[str, int]] = {}
     for role in roles_for(row, but=NAMELESS):
         with scene_of(store, role) as scene:
+            line.first(scene)
             before, event = everything(), newest_event()
             answers[role] = told(*arguments_of(line, scene))
             may = role in row.may
@@ -60,6 +61,7 @@ def test_a_command_with_a_login_does_what_the_login_may(store: Store, number: in
 @pytest.mark.parametrize("number", range(len(NAMED)))
 def test_a_command_with_a_login_does_nothing_without_one(store: Store, number: int) -> None:
     with scene_of(store, Role.SUPERUSER) as scene:
+        NAMED[number].first(scene)
         before = everything()
         for arguments in (NAMED[number].call(scene), (*NAMED[number].call(scene), "--as", "nobody")):
             assert told(*arguments)[1] != 0
