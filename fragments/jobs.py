@@ -8,6 +8,7 @@ from fragments.services.backfill_runs import PROMOTE, promote_run
 from fragments.services.enhancement import enhancement_turn, settings_auto
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
+from fragments.services.patterns import analysis_run
 from fragments.services.runs import runs_interrupt_silent
 from registry.domain.targets import of_target
 from schemaevo.kernel.actors import Actor
@@ -19,6 +20,7 @@ INTERRUPT = "interrupt_silent_runs"
 CLEAN_UP = "cleanup_fragments"
 ARCHIVE = "archive_fragments"
 ENHANCE = "auto_enhance"
+ANALYZE = "analyze_patterns"
 
 
 def interrupt_run(lease: Lease) -> JsonObject:
@@ -93,6 +95,9 @@ def register() -> None:
     job_kind(REBUILD, queue=JobQueue.LIFECYCLE, run=rebuild_run)
     job_kind(
         ENHANCE, queue=JobQueue.LIFECYCLE, run=enhance_run, every_s=settings.SCHEMAEVO_ENHANCE_INTERVAL_S
+    )
+    job_kind(
+        ANALYZE, queue=JobQueue.LIFECYCLE, run=analysis_run, every_s=settings.SCHEMAEVO_PATTERN_INTERVAL_S
     )
     job_kind(PROMOTE, queue=JobQueue.RECOMPUTE, run=promote_run)
     job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)

@@ -15,7 +15,8 @@ from fragments.domain.converter_suggestions import (
     forms_that_misfit,
     forms_to_sample,
 )
-from fragments.selectors_aggregates import Counted, counted_of_user, counted_over_users_of
+from fragments.domain.counts import FieldCounts
+from fragments.selectors_aggregates import counted_of_user, counted_over_users_of
 from fragments.selectors_counting import Counting, counting
 from registry.domain.definition import Field
 from registry.selectors import effective_schema
@@ -50,24 +51,23 @@ def converter_outlooks(*, entity_type: str, user_id: int | None) -> ConverterOut
         found = counted_over_users_of(entity_type=entity_type, names=names)
     else:
         found = counted_of_user(user_id=user_id, entity_type=entity_type, names=names, limit=len(names))
-    waiting = [one for one in found if forms_that_misfit(definition.fields[one.key.name], one.counts)]
-    asked = {
-        one.key.name: sorted(forms)
-        for one in waiting
-        if (forms := forms_to_sample(definition.fields[one.key.name], one.counts))
-    }
-    samples = _samples(entity_type, user_id, asked) if asked else {}
+    counts = {one.key.name: one.counts for one in found}
     return ConverterOutlooks(
-        tuple(_outlook(definition.fields, one, samples) for one in waiting),
-        state,
+        outlooks_of(entity_type=entity_type, user_id=user_id, fields=definition.fields, counts=counts), state
     )
 
 
-def _outlook(
-    fields: Mapping[str, Field], one: Counted, samples: Mapping[str, Sequence[Json]]
-) -> ConverterOutlook:
-    name = one.key.name
-    return converter_outlook(fields[name], one.counts, samples.get(name, ()))
+def outlooks_of(
+    *, entity_type: str, user_id: int | None, fields: Mapping[str, Field], counts: Mapping[str, FieldCounts]
+) -> tuple[ConverterOutlook, ...]:
+    """What these counts of waiting values come to, if the fields were declared so; of those with values of another
+    type, in the order of the counts. One query at most."""
+    waiting = [name for name, counted in counts.items() if forms_that_misfit(fields[name], counted)]
+    asked = {
+        name: sorted(forms) for name in waiting if (forms := forms_to_sample(fields[name], counts[name]))
+    }
+    samples = _samples(entity_type, user_id, asked) if asked else {}
+    return tuple(converter_outlook(fields[name], counts[name], samples.get(name, ())) for name in waiting)
 
 
 #: Of each field and owner, the first values of the forms that are asked for.

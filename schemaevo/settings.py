@@ -203,6 +203,12 @@ SCHEMAEVO_ARCHIVE_RETENTION_DAYS = _number("SCHEMAEVO_ARCHIVE_RETENTION_DAYS", 0
 SCHEMAEVO_LIFECYCLE_INTERVAL_S = _number("SCHEMAEVO_LIFECYCLE_INTERVAL_S", 3600)
 #: How often fields are promoted by themselves, where that is wanted.
 SCHEMAEVO_ENHANCE_INTERVAL_S = _number("SCHEMAEVO_ENHANCE_INTERVAL_S", 3600)
+# What so many users do with a field of a type becomes a draft proposal for everyone's schema, and how often that is
+# looked for. What one user does is no pattern.
+SCHEMAEVO_PATTERN_USERS = _number("SCHEMAEVO_PATTERN_USERS", 10)
+if SCHEMAEVO_PATTERN_USERS < 2:
+    raise ImproperlyConfigured("SCHEMAEVO_PATTERN_USERS must be 2 or more.")
+SCHEMAEVO_PATTERN_INTERVAL_S = _number("SCHEMAEVO_PATTERN_INTERVAL_S", 3600)
 # How long the system's own ledgers are kept; 0 keeps them for ever. The audit log always is.
 SCHEMAEVO_RETENTION_DAYS_JOBS = _number("SCHEMAEVO_RETENTION_DAYS_JOBS", 30)
 SCHEMAEVO_RETENTION_DAYS_VERIFY = _number("SCHEMAEVO_RETENTION_DAYS_VERIFY", 90)

@@ -10,6 +10,7 @@ from fragments.models import LifecycleState, RawFragment
 from fragments.models_promotions import Promotion
 from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
+from tests.fragments.patterns import users_with_own
 from tests.lifecycle import put
 from tests.permissions.proposals import in_review, newest_content, newest_proposal, stale, written
 from tests.permissions.scene import LATE, OWN, Scene
@@ -46,6 +47,11 @@ def _records(scene: Scene) -> str:
 
 def old_fragments() -> None:
     RawFragment.objects.update(last_seen_at=NOON.replace(year=2000))
+
+
+def shared_by_many() -> None:
+    """So many users have a field that it is proposed for all."""
+    users_with_own(10, entity_type="scented", smell="string")
 
 
 def newest_promotion() -> str:
@@ -146,6 +152,7 @@ COMMANDS = [
         lambda s: ("restore_fragments", THING, "--user", s.store.owner.username, "--reason", "a mistake"),
         first=lambda s: put(LifecycleState.PENDING_DELETION),
     ),
+    Command(lambda s: ("analyze_patterns", "--entity-type", "scented"), first=lambda s: shared_by_many()),
     Command(lambda s: ("rebuild_aggregates",)),
     Command(lambda s: ("rebuild_aggregates", "--inline"), first=falsified_aggregate),
     Command(lambda s: ("verify",), audited=False),

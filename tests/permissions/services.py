@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from fragments.models import EnhancementMode, LifecycleState, Promotion, RawFragmentAggregate
+from fragments.selectors_patterns import Candidate
 from fragments.services.aggregates_rebuild import aggregates_rebuild_inline, aggregates_rebuild_request
 from fragments.services.aggregates_verify import aggregates_verify_repair
 from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
@@ -19,6 +20,7 @@ from fragments.services.ignore_lists import pattern_ignore, pattern_recall
 from fragments.services.ingest import Input, ingest
 from fragments.services.lifecycle import CLEANUP, fragments_restore
 from fragments.services.lifecycle_runs import lifecycle_inline
+from fragments.services.patterns import candidates_propose
 from fragments.services.promotions import field_promote, promotion_undo
 from fragments.services.records import IngestOptions
 from registry.domain.compatibility import Mode
@@ -43,6 +45,7 @@ from registry.services.proposals import (
     proposal_submit,
     proposal_withdraw,
 )
+from registry.services.proposals_found import Found, proposal_faded, proposal_found
 from registry.services.quota_requests import (
     Decision,
     quota_request_approve,
@@ -62,7 +65,7 @@ from registry.services.schemas import schema_register, schema_update
 from registry.services.settling import extensions_settle
 from registry.services.verify import quotas_verify_repair
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_retry
 from schemaevo.kernel.models import Job, JobState
 from schemaevo.kernel.pause import store_pause, store_resume
@@ -216,6 +219,32 @@ def reviewed(scene: Scene) -> dict[str, Any]:
     return {**proposed(scene), "content_hash": proposal_of(scene).content_hash, "note": "so"}
 
 
+def found(scene: Scene, *, is_eligible: bool = True) -> dict[str, Any]:
+    """What an analysis found of the owner's field."""
+    return {
+        "entity_type": THING,
+        "subject": scene.store.fragment.fragment_key,
+        "evidence": {"pattern": "field", "eligible": is_eligible, "users": 10},
+    }
+
+
+def drafted(scene: Scene, actor: Actor) -> Found:
+    """There is a draft about it."""
+    return proposal_found(
+        **found(scene),
+        title="Add it",
+        reason="many have it",
+        edits=[{**ADDED, "field": scene.store.fragment.fragment_key}],
+        actor=actor,
+    )
+
+
+def candidate(scene: Scene) -> Candidate:
+    told = found(scene)
+    edits: list[Json] = [{**ADDED, "field": told["subject"]}]
+    return Candidate(told["subject"], "Add it", "many have it", edits, told["evidence"])
+
+
 ADDED: JsonObject = {"op": "add_field", "field": "z", "declaration": {"type": "string"}}
 
 SERVICES = [
@@ -259,6 +288,19 @@ SERVICES = [
         "extend schemas",
         extensions_settle,
         lambda s: extensions_settle(entity_type=LATE, after_user=0, actor=s.actor),
+    ),
+    # --- patterns ---
+    line("draft what is found", proposal_found, lambda s: drafted(s, s.actor)),
+    line(
+        "draft what is found",
+        proposal_faded,
+        lambda s: proposal_faded(**found(s, is_eligible=False), actor=s.actor),
+        first=lambda s: drafted(s, SHELL),
+    ),
+    line(
+        "draft what is found",
+        candidates_propose,
+        lambda s: candidates_propose(entity_type=THING, candidates=[candidate(s)], actor=s.actor),
     ),
     # --- quotas ---
     line(

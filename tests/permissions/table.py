@@ -91,6 +91,8 @@ TABLE: dict[str, Row] = {
     "set enhancement": Row("fragments.set_enhancement", ADMINS),
     "set compatibility": Row("registry.set_compatibility", ADMINS),
     "ignore fields": Row("fragments.ignore_fields", ADMINS),
+    # What an analysis drafts has no author, and so no login is needed for it.
+    "draft what is found": Row("registry.propose_schema", ADMINS),
     "decide requests": Row("registry.decide_quota", ADMINS, never=ASKERS | NO_LOGIN, code="own_request"),
     "draft proposals": Row("registry.propose_schema", ADMINS, never=NO_LOGIN, code="login_needed"),
     "decide proposals": Row("registry.decide_proposal", ADMINS, never=NO_LOGIN, code="login_needed"),
