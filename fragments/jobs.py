@@ -10,7 +10,9 @@ from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.patterns import analysis_run
 from fragments.services.runs import runs_interrupt_silent
+from fragments.services.trial import try_run
 from registry.domain.targets import of_target
+from registry.selectors_trials import TRY
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.jobs import Lease, job_kind, job_request
@@ -99,6 +101,7 @@ def register() -> None:
     job_kind(
         ANALYZE, queue=JobQueue.LIFECYCLE, run=analysis_run, every_s=settings.SCHEMAEVO_PATTERN_INTERVAL_S
     )
+    job_kind(TRY, queue=JobQueue.INTERACTIVE, run=try_run)
     job_kind(PROMOTE, queue=JobQueue.RECOMPUTE, run=promote_run)
     job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)
     job_kind(

@@ -1,6 +1,6 @@
 """Reads of extensions and of what they do: for commands and pages."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -147,12 +147,22 @@ def own_things(*, entity_type: str, limit: int, after_user: int = 0) -> OwnThing
     own version. Four queries."""
     user_ids = users_with_own(entity_type=entity_type, after=after_user, limit=limit + 1)
     looked_at = user_ids[:limit]
-    owned = Q(entity_type=entity_type, is_active=True, user__in=looked_at)
-    found: dict[int | None, OwnThing] = {row.user_id: row for row in SchemaVersion.objects.filter(owned)}
-    found.update({row.user_id: row for row in ExtensionRevision.objects.filter(owned)})
+    found = things_of(entity_type=entity_type, user_ids=looked_at)
     # Of some both may have gone between the statements.
     things = tuple(found[user_id] for user_id in looked_at if user_id in found)
     return OwnThings(things, looked_at[-1] if len(user_ids) > limit else None)
+
+
+def things_of(*, entity_type: str, user_ids: Collection[int]) -> Mapping[int, OwnThing]:
+    """What each of the users has of their own of this type in force, as far as they have something: the extension, else
+    the own version. Two queries."""
+    owned = Q(entity_type=entity_type, is_active=True, user__in=user_ids)
+    found: dict[int, OwnThing] = {}
+    for row in SchemaVersion.objects.filter(owned):
+        found[row.user_id or 0] = row
+    for revision in ExtensionRevision.objects.filter(owned):
+        found[revision.user_id] = revision
+    return found
 
 
 def said_by(thing: OwnThing) -> Extension:

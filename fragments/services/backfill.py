@@ -66,7 +66,12 @@ def fields_waiting(entity_type: str, owners: Collection[int]) -> list[Waiting]:
     """The declared fields of these users of which fragments wait, by user and name."""
     schemas = load_current_schemas(entity_type=entity_type, user_ids=owners)
     declared = [(user_id, name) for user_id in sorted(owners) for name in sorted(_declared(schemas[user_id]))]
-    return _fields_with(_WAITING, entity_type, declared)
+    return having_waiting(entity_type, declared)
+
+
+def having_waiting(entity_type: str, asked: Sequence[tuple[int, str]]) -> list[Waiting]:
+    """Those of the fields of users of which fragments wait."""
+    return _fields_with(_WAITING, entity_type, asked)
 
 
 def fields_concerned(entity_type: str, owners: Collection[int], names: Collection[str]) -> list[Waiting]:
@@ -102,6 +107,17 @@ def spots_waiting(*, entity_type: str, user_id: int, field: str, after: Spot | N
 def spots_promoted(*, entity_type: str, user_id: int, field: str, after: Spot | None) -> list[Spot]:
     """The next fragments of the field that a promotion has to do with, whether it moved them or not. Locks nothing."""
     return _spots(_CONCERNED, entity_type, user_id, field, after)
+
+
+def spots_of_entity(*, entity_type: str, user_id: int, field: str, entity_id: str) -> list[Spot]:
+    """The fragments of the field that wait, of one entity alone. Locks nothing."""
+    sql = f"""
+        SELECT entity_id::text, id FROM raw_fragments
+         WHERE user_id = %s AND entity_id = %s AND fragment_key = %s AND entity_type = %s AND {_WAITING} ORDER BY id
+        """  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [user_id, entity_id, field, entity_type])
+        return [Spot(*row) for row in cursor.fetchall()]
 
 
 @collector_paused()
@@ -154,7 +170,7 @@ def fragments_take_back(*, entity_type: str, user_id: int, field: str, spots: Se
     for row in rows:
         value = decode_trusted(row.value)
         reason: str | None = "unknown_field" if declared is None else judge(value, declared).reason
-        if row.is_promoted and (declared is None or not is_admitted(value, declared)):
+        if row.is_promoted and _is_out(value, declared):
             back.setdefault(reason or row.reason, []).append(row.fragment_id)
         elif not row.is_promoted and reason is not None and reason != row.reason:
             renamed.setdefault(reason, []).append(row.fragment_id)
@@ -164,6 +180,44 @@ def fragments_take_back(*, entity_type: str, user_id: int, field: str, spots: Se
     for why, ids in renamed.items():
         _update("reason = %s", [why], ids)
     return Chunk(taken_back=sum(map(len, back.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a promotion would make of some fragments: observations, of which `converted` show something else than came,
+    and, by the reason why not, how many would stay."""
+
+    observations: tuple[NewObservation, ...]
+    converted: int
+    misfits: Mapping[str, int]
+
+
+@collector_paused()
+def fragments_foreseen(*, entity_type: str, user_id: int, declared: Field, spots: Sequence[Spot]) -> Foreseen:
+    """What `fragments_promote` would come to were the field declared so. Changes nothing, locks nothing."""
+    observations: list[NewObservation] = []
+    misfits: dict[str, int] = {}
+    converted = 0
+    for row in _rows(_WAITING, declared.name, spots):
+        judged = judge(decode_trusted(row.value), declared)
+        if judged.reason is None:
+            observations.append(row.observation(entity_type, user_id, {declared.name: judged.value}))
+            converted += judged.is_converted
+        else:
+            misfits[judged.reason] = misfits.get(judged.reason, 0) + 1
+    return Foreseen(tuple(observations), converted, misfits)
+
+
+def taken_back_foreseen(*, declared: Field | None, field: str, spots: Sequence[Spot]) -> int:
+    """How many fragments `fragments_take_back` would let wait again were the field declared so, or not at all. Changes
+    nothing, locks nothing."""
+    rows = [row for row in _rows(_CONCERNED, field, spots) if row.is_promoted]
+    return sum(_is_out(decode_trusted(row.value), declared) for row in rows)
+
+
+def _is_out(value: Json, declared: Field | None) -> bool:
+    """Whether a promoted value has no say under what is declared."""
+    return declared is None or not is_admitted(value, declared)
 
 
 class _Row(NamedTuple):

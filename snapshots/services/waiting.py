@@ -133,24 +133,40 @@ def waiting_counted(entity_type: str, only_owner: int | None = None) -> Iterator
             return
         after = owner_ids[-1]
         schemas = load_current_schemas(entity_type=entity_type, user_ids=owner_ids)
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """
-                SELECT coalesce(sum(less.n + greater.n), 0)
-                  FROM unnest(%(owners)s::bigint[], %(hashes)s::text[]) AS o(user_id, wanted)
-                 CROSS JOIN LATERAL (SELECT count(*) AS n FROM entity_snapshots WHERE entity_type = %(type)s
-                                        AND user_id = o.user_id AND reduction_hash < o.wanted) AS less
-                 CROSS JOIN LATERAL (SELECT count(*) AS n FROM entity_snapshots WHERE entity_type = %(type)s
-                                        AND user_id = o.user_id AND reduction_hash > o.wanted) AS greater
-                """,
-                {
-                    "type": entity_type,
-                    "owners": owner_ids,
-                    "hashes": [schemas[owner_id].reduction_hash for owner_id in owner_ids],
-                },
-            )
-            (count,) = cursor.fetchone()
-        yield int(count)
+        wanted = {owner_id: schemas[owner_id].reduction_hash for owner_id in owner_ids}
+        yield sum(reduced_otherwise(entity_type, wanted).values())
+
+
+def reduced_otherwise(entity_type: str, wanted: Mapping[int, str]) -> dict[int, int]:
+    """How many snapshots of each owner were reduced by other rules than those of the hash that is wanted of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT o.user_id, less.n + greater.n
+              FROM unnest(%(owners)s::bigint[], %(hashes)s::text[]) AS o(user_id, wanted)
+             CROSS JOIN LATERAL (SELECT count(*) AS n FROM entity_snapshots WHERE entity_type = %(type)s
+                                    AND user_id = o.user_id AND reduction_hash < o.wanted) AS less
+             CROSS JOIN LATERAL (SELECT count(*) AS n FROM entity_snapshots WHERE entity_type = %(type)s
+                                    AND user_id = o.user_id AND reduction_hash > o.wanted) AS greater
+            """,
+            {"type": entity_type, "owners": [*wanted.keys()], "hashes": [*wanted.values()]},
+        )
+        return dict(cursor.fetchall())
+
+
+def reduced_so(entity_type: str, wanted: Mapping[int, str]) -> dict[int, int]:
+    """How many snapshots of each owner were reduced by the rules of the hash that is wanted of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT o.user_id, same.n
+              FROM unnest(%(owners)s::bigint[], %(hashes)s::text[]) AS o(user_id, wanted)
+             CROSS JOIN LATERAL (SELECT count(*) AS n FROM entity_snapshots WHERE entity_type = %(type)s
+                                    AND user_id = o.user_id AND reduction_hash = o.wanted) AS same
+            """,
+            {"type": entity_type, "owners": [*wanted.keys()], "hashes": [*wanted.values()]},
+        )
+        return dict(cursor.fetchall())
 
 
 def waiting_of(

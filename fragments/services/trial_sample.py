@@ -1,0 +1,109 @@
+"""A few entities on which a trial shows what snapshots are now, and what they would be."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
+from itertools import zip_longest
+from typing import NamedTuple
+
+from fragments.domain.trial import Sampled, Side
+from fragments.services.backfill import fragments_foreseen, spots_of_entity, spots_waiting
+from fragments.services.trial_outlooks import Outlook, outlooks_of
+from registry.selectors_trials import Ground
+from snapshots.domain.merge import merged
+from snapshots.domain.observed import Observing
+from snapshots.selectors_samples import entities_showing, keys_of
+from snapshots.services.merging import histories_of
+from snapshots.services.observations import NewObservation
+from snapshots.services.waiting import lengths_of
+
+#: Entities shown, and users they are of.
+SAMPLE_ENTITIES = 10
+SAMPLE_USERS = 10
+#: An entity with a longer history is not shown: all of it would be read, twice.
+SAMPLE_HISTORY_MAX = 5_000
+
+
+class Candidate(NamedTuple):
+    """A user on whose entities something is to be seen: best first, and else by a number that depends on nothing but
+    the user and the content, so that another trial of it shows the same."""
+
+    rank: int
+    lot: str
+    user_id: int
+
+
+def ranked(*, content_hash: str, user_id: int, has_fragments: bool) -> Candidate:
+    """The user as a candidate: those come first of whom fragments would be promoted."""
+    lot = sha256(f"{content_hash}:{user_id}".encode()).hexdigest()[:16]
+    return Candidate(0 if has_fragments else 1, lot, user_id)
+
+
+def best_of(candidates: Collection[Candidate]) -> tuple[Candidate, ...]:
+    """As many as are shown."""
+    return tuple(sorted(candidates)[:SAMPLE_USERS])
+
+
+def sample_of(
+    *, ground: Ground, names: Collection[str], candidates: Sequence[Candidate]
+) -> tuple[Sampled, ...]:
+    """Entities of the candidates in turn, and what their snapshots show of the fields now, and would show.
+
+    Both are reduced from the stored observations, and, for what would be, from those that the promotion would make.
+    """
+    users = [candidate.user_id for candidate in candidates]
+    outlooks = outlooks_of(ground=ground, names=names, user_ids=users)
+    by_user = [
+        [(user_id, entity) for entity in _entities(outlooks[user_id], ground, names)] for user_id in users
+    ]
+    in_turn = [one for turn in zip_longest(*by_user) for one in turn if one is not None]
+    chosen = in_turn[:SAMPLE_ENTITIES]
+    keys = keys_of(entity_ids=[entity for _, entity in chosen])
+    return tuple(
+        _sampled(outlooks[user_id], ground.entity_type, names, entity, keys[entity])
+        for user_id, entity in chosen
+    )
+
+
+def _entities(outlook: Outlook, ground: Ground, names: Collection[str]) -> list[str]:
+    """Some entities of the user, first those with fragments that wait, none with a long history."""
+    found: dict[str, None] = {}
+    for name in outlook.judged:
+        spots = spots_waiting(entity_type=ground.entity_type, user_id=outlook.user_id, field=name, after=None)
+        for spot in spots:
+            if len(found) >= SAMPLE_ENTITIES:
+                break
+            found[spot.entity_id] = None
+    if len(found) < SAMPLE_ENTITIES:
+        others = entities_showing(
+            user_id=outlook.user_id, entity_type=ground.entity_type, names=names, limit=SAMPLE_ENTITIES
+        )
+        found.update(dict.fromkeys(others))
+    lengths = lengths_of(found)
+    short = [entity for entity in found if lengths.get(entity, 0) <= SAMPLE_HISTORY_MAX]
+    return short[:SAMPLE_ENTITIES]
+
+
+def _sampled(outlook: Outlook, entity_type: str, names: Collection[str], entity: str, key: str) -> Sampled:
+    history = histories_of([entity]).get(entity, [])
+    known = {observed.id for observed in history}
+    added = [new for new in _promotions(outlook, entity_type, entity) if new.id not in known]
+    together: list[Observing] = [*history, *added]
+    before = merged(history, outlook.before).values
+    after = merged(together, outlook.after).values
+    sides: Mapping[str, tuple[Side, Side]] = {
+        name: (Side.of(before, name), Side.of(after, name)) for name in sorted(names)
+    }
+    return Sampled(entity, outlook.user_id, key, sides)
+
+
+def _promotions(outlook: Outlook, entity_type: str, entity: str) -> Iterator[NewObservation]:
+    """The observations that the promotion would make of what waits of the entity."""
+    for declared in outlook.judged.values():
+        spots = spots_of_entity(
+            entity_type=entity_type, user_id=outlook.user_id, field=declared.name, entity_id=entity
+        )
+        yield from fragments_foreseen(
+            entity_type=entity_type, user_id=outlook.user_id, declared=declared, spots=spots
+        ).observations
