@@ -99,6 +99,7 @@ COMMANDS = [
     Command(review("--approve"), "approve proposals", first=in_review),
     Command(review("--request-changes"), "decide proposals", first=in_review),
     Command(review("--reject"), "decide proposals", first=in_review),
+    Command(lambda s: ("try_proposal", newest_proposal()), "draft proposals", first=written),
     # --- as the shell ---
     Command(
         lambda s: (

@@ -36,6 +36,7 @@ from registry.services.extensions import (
 )
 from registry.services.proposal_apply import proposal_apply, proposal_undo
 from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
+from registry.services.proposal_trials import trial_request
 from registry.services.proposal_upkeep import proposals_expire
 from registry.services.proposals import (
     proposal_comment,
@@ -247,6 +248,7 @@ def candidate(scene: Scene) -> Candidate:
 
 ADDED: JsonObject = {"op": "add_field", "field": "z", "declaration": {"type": "string"}}
 
+
 SERVICES = [
     line(
         "register schemas",
@@ -301,6 +303,12 @@ SERVICES = [
         "draft what is found",
         candidates_propose,
         lambda s: candidates_propose(entity_type=THING, candidates=[candidate(s)], actor=s.actor),
+    ),
+    line(
+        "draft proposals",
+        trial_request,
+        lambda s: trial_request(proposal_id=Proposal.objects.latest("pk").pk, actor=s.actor),
+        first=written,
     ),
     # --- quotas ---
     line(
