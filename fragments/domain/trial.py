@@ -336,7 +336,10 @@ class Difference:
 
 
 #: The numbers that both a trial and what was done have, in the order in which they are told.
-COMPARED: Final = ("absorbed", "given_back", "promoted", "converted", "taken_back")
+COMPARED: Final[Mapping[str, tuple[str, ...]]] = {
+    "apply": ("absorbed", "promoted", "converted"),
+    "undo": ("given_back", "taken_back"),
+}
 
 
 def trial_difference(trial: Trial, applied: Applied) -> tuple[Difference, ...]:
@@ -346,7 +349,7 @@ def trial_difference(trial: Trial, applied: Applied) -> tuple[Difference, ...]:
         counts, done = trial.fields.get(name, FieldCounts()), applied.fields.get(name, {})
         found += [
             Difference(name, count, tried, did)
-            for count in COMPARED
+            for count in COMPARED[trial.act]
             if (tried := int(getattr(counts, count))) != (did := done.get(count, 0))
         ]
     told, recomputed = trial.counts.snapshots_recomputed, applied.snapshots_recomputed

@@ -15,24 +15,26 @@ from typing import Any, cast
 from django.db import transaction
 
 from fragments.domain.trial import FieldCounts, Trial, TypeCounts, added_up
-from fragments.domain.trial_changes import changes_between
+from fragments.domain.trial_changes import Change, changes_between
 from fragments.services import backfill
 from fragments.services.backfill import (
     Spot,
-    Waiting,
+    fields_promoted,
     fragments_foreseen,
     having_waiting,
-    promoted_counted,
+    spots_promoted,
     spots_waiting,
+    taken_back_foreseen,
 )
+from fragments.services.backfill_runs import Step, Way
 from fragments.services.trial_estimate import estimate_of
 from fragments.services.trial_outlooks import Outlook, outlooks_of
 from fragments.services.trial_sample import Candidate, best_of, ranked, sample_of
 from registry.domain.composition import Origin
-from registry.domain.definition import Field
 from registry.models import ProposalAct, ProposalTrial
 from registry.selectors_extensions import said_by, users_with_own
 from registry.selectors_trials import Ground, require_applicable, trial_ground
+from registry.services.proposal_effects import fields_of
 from registry.services.proposal_trials import trial_begin, trial_fail, trial_finish
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.errors import Conflict, Invalid
@@ -58,7 +60,7 @@ class _Course:
     as_of: str
     after: int = 0
     is_through: bool = False
-    steps: tuple[Waiting, ...] = ()
+    steps: tuple[Step, ...] = ()
     spot: Spot | None = None
     counts: TypeCounts = field(default_factory=TypeCounts)
     fields: Mapping[str, FieldCounts] = field(default_factory=dict)
@@ -92,7 +94,7 @@ class _Course:
             as_of=stored["as_of"],
             after=stored["after"],
             is_through=stored["is_through"],
-            steps=tuple(Waiting(*step) for step in stored["steps"]),
+            steps=tuple(Step(user, Way(way), name) for user, way, name in stored["steps"]),
             spot=None if stored["spot"] is None else Spot(*stored["spot"]),
             counts=TypeCounts.from_json(stored["counts"]),
             fields={name: FieldCounts.from_json(one) for name, one in stored["fields"].items()},
@@ -132,8 +134,13 @@ def _begun(lease: Lease, trial: ProposalTrial) -> _Course:
     lease.set_total(_users_counted(lease, ground.entity_type))
     with transaction.atomic():
         as_of = transaction_began_at()
-    names = changes_between(ground.before, ground.after)
-    return _Course(as_of, fields={name: FieldCounts() for name in names})
+    return _Course(as_of, fields={name: FieldCounts() for name in _changes(ground)})
+
+
+def _changes(ground: Ground) -> dict[str, Change]:
+    """What becomes of the fields of the change: of all that the proposal speaks of, as what is done is counted."""
+    found = dict.fromkeys(fields_of(ground.proposal), Change.CHANGED)
+    return {**found, **changes_between(ground.before, ground.after)}
 
 
 def _users_after(entity_type: str, after: int, limit: int) -> list[int]:
@@ -173,18 +180,7 @@ def _further(ground: Ground, course: _Course) -> _Course:
 def _counted(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -> _Course:
     """The course with what the users of a page have; fragments are only found, and not judged yet."""
     entity_type = ground.entity_type
-    steps = having_waiting(
-        entity_type,
-        [Waiting(user_id, name) for user_id, outlook in outlooks.items() for name in outlook.judged],
-    )
-    gone = promoted_counted(
-        entity_type,
-        [
-            Waiting(user_id, name)
-            for user_id, outlook in outlooks.items()
-            for name in _taken_back(ground, outlook)
-        ],
-    )
+    steps = _steps(ground, outlooks, course.fields)
     wanted = {user_id: outlook.hash_after for user_id, outlook in outlooks.items()}
     recomputed, unchanged = reduced_otherwise(entity_type, wanted), reduced_so(entity_type, wanted)
     with_fragments = {step.user_id for step in steps}
@@ -192,8 +188,7 @@ def _counted(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -
     counts = course.counts
     for user_id, outlook in outlooks.items():
         for name, found in _fields_of(outlook, fields):
-            taken_back = gone.get(Waiting(user_id, name), 0)
-            fields[name] = added_up(fields[name], replace(found, taken_back=taken_back))
+            fields[name] = added_up(fields[name], found)
         stored = recomputed[user_id] + unchanged[user_id]
         counts = added_up(
             counts,
@@ -220,10 +215,16 @@ def _counted(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -
     )
 
 
-def _taken_back(ground: Ground, outlook: Outlook) -> tuple[str, ...]:
-    """The fields of which promoted fragments wait again: undoing does that, while a field that a proposal removes only
-    stops to be shown."""
-    return outlook.gone if ground.act is ProposalAct.UNDO else ()
+def _steps(ground: Ground, outlooks: Mapping[int, Outlook], names: Collection[str]) -> list[Step]:
+    """The fields of which there are fragments to be judged: those that wait, where they are declared otherwise, and of
+    an undo all that are promoted. In the order of a backfill: what goes back comes first."""
+    entity_type = ground.entity_type
+    asked = [(user_id, name) for user_id, outlook in outlooks.items() for name in outlook.judged]
+    found = [Step(user_id, Way.FORTH, name) for user_id, name in having_waiting(entity_type, asked)]
+    if ground.act is ProposalAct.UNDO:
+        promoted = fields_promoted(entity_type, outlooks.keys(), names)
+        found += [Step(user_id, Way.BACK, name) for user_id, name in promoted]
+    return sorted(found)
 
 
 def _fields_of(outlook: Outlook, names: Collection[str]) -> Iterator[tuple[str, FieldCounts]]:
@@ -254,7 +255,7 @@ def _type_of(outlook: Outlook, names: Collection[str]) -> TypeCounts:
         users=1,
         users_changed=int(outlook.is_changed),
         extensions=int(has_own),
-        extensions_touched=int(bool(absorbed or outlook.is_adopted or outlook.given_back)),
+        extensions_touched=int(bool(absorbed or outlook.is_adopted or outlook.is_restored)),
         adopted=int(outlook.is_adopted),
         quota_given_back=absorbed,
         quota_taken=len(outlook.given_back),
@@ -268,17 +269,10 @@ def _judged(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) ->
     judged = 0
     while steps and judged < FRAGMENTS_AT_ONCE:
         step = steps[0]
-        # Under the rules that are in force by now it may not be declared otherwise any more.
-        declared = outlooks[step.user_id].judged.get(step.field)
-        page: list[Spot] = []
-        if declared is not None:
-            page = spots_waiting(
-                entity_type=ground.entity_type, user_id=step.user_id, field=step.field, after=spot
-            )
-            fields[step.field] = added_up(
-                fields[step.field], _foreseen(ground.entity_type, step.user_id, declared, page)
-            )
-            judged += len(page)
+        page = _page(ground, step, spot)
+        counts = _foreseen(ground, outlooks[step.user_id], step, page)
+        fields[step.field] = added_up(fields[step.field], counts)
+        judged += len(page)
         if len(page) < backfill.PAGE_FRAGMENTS:
             steps, spot = steps[1:], None
         else:
@@ -286,20 +280,34 @@ def _judged(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) ->
     return replace(course, steps=tuple(steps), spot=spot, fields=fields)
 
 
-def _foreseen(entity_type: str, user_id: int, declared: Field, page: Sequence[Spot]) -> FieldCounts:
+def _page(ground: Ground, step: Step, after: Spot | None) -> list[Spot]:
+    look = spots_promoted if step.way is Way.BACK else spots_waiting
+    return look(entity_type=ground.entity_type, user_id=step.user_id, field=step.field, after=after)
+
+
+def _foreseen(ground: Ground, outlook: Outlook, step: Step, page: Sequence[Spot]) -> FieldCounts:
+    """What would become of the fragments of a page."""
     counts = FieldCounts()
     for start in range(0, len(page), backfill.CHUNK_FRAGMENTS):
-        foreseen = fragments_foreseen(
-            entity_type=entity_type,
-            user_id=user_id,
-            declared=declared,
-            spots=page[start : start + backfill.CHUNK_FRAGMENTS],
-        )
-        fits = len(foreseen.observations) - foreseen.converted
-        counts = added_up(
-            counts, FieldCounts(fits=fits, converted=foreseen.converted, misfits=foreseen.misfits)
-        )
+        spots = page[start : start + backfill.CHUNK_FRAGMENTS]
+        counts = added_up(counts, _chunk_foreseen(ground, outlook, step, spots))
     return counts
+
+
+def _chunk_foreseen(ground: Ground, outlook: Outlook, step: Step, spots: Sequence[Spot]) -> FieldCounts:
+    if step.way is Way.BACK:
+        declared = None if outlook.after is None else outlook.after.fields.get(step.field)
+        back = taken_back_foreseen(declared=declared, field=step.field, spots=spots)
+        return FieldCounts(taken_back=back)
+    judged = outlook.judged.get(step.field)
+    if judged is None:
+        # The user has changed something meanwhile: the field is not declared otherwise any more.
+        return FieldCounts()
+    foreseen = fragments_foreseen(
+        entity_type=ground.entity_type, user_id=step.user_id, declared=judged, spots=spots
+    )
+    fits = len(foreseen.observations) - foreseen.converted
+    return FieldCounts(fits=fits, converted=foreseen.converted, misfits=foreseen.misfits)
 
 
 def _result(ground: Ground, trial: ProposalTrial, course: _Course) -> Trial:
@@ -310,7 +318,7 @@ def _result(ground: Ground, trial: ProposalTrial, course: _Course) -> Trial:
         base_version=ground.version.number if ground.version else None,
         as_of=course.as_of,
         counts=course.counts,
-        changes=changes_between(ground.before, ground.after),
+        changes=_changes(ground),
         fields=course.fields,
         estimate=estimate_of(
             fragments=sum(counts.waiting + counts.taken_back for counts in course.fields.values()),

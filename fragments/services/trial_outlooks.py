@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from fragments.domain.trial_changes import fields_gone, fields_judged_anew
 from registry.domain.composition import Composition, compose
 from registry.domain.definition import UNDECLARED_REDUCTION_HASH, Definition, Field
-from registry.domain.extension import EMPTY_EXTENSION
-from registry.models import SchemaVersion
+from registry.domain.extension import EMPTY_EXTENSION, Extension
+from registry.domain.restoration import fields_to_give_back, own_definition_to_give_back
+from registry.models import ExtensionRevision, ProposalAct, SchemaVersion
 from registry.selectors import effective_schemas
 from registry.selectors_extensions import OwnThing, said_by, things_of
+from registry.selectors_restoring import absorbed_in, own_version_adopted, revisions_that_took
 from registry.selectors_trials import Ground
 
 
@@ -32,6 +34,7 @@ class Outlook:
     judged: Mapping[str, Field]
     gone: tuple[str, ...]
     given_back: tuple[str, ...] = ()
+    is_restored: bool = False
 
     @property
     def is_adopted(self) -> bool:
@@ -62,6 +65,17 @@ class Outlook:
         return self.before.policy_of(name).normalised != self.after.policy_of(name).normalised
 
 
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What a user would have of their own: what is said beside a global definition, or without one the own
+    definition; and the fields that were given back for it."""
+
+    said: Extension
+    own: Definition | None
+    given_back: tuple[str, ...] = ()
+    is_restored: bool = False
+
+
 def outlooks_of(
     *, ground: Ground, names: Collection[str], user_ids: Collection[int]
 ) -> Mapping[int, Outlook]:
@@ -69,6 +83,7 @@ def outlooks_of(
     entity_type = ground.entity_type
     present = effective_schemas(entity_type=entity_type, user_ids=user_ids)
     things = things_of(entity_type=entity_type, user_ids=user_ids)
+    restored = _restored(ground, things, user_ids) if ground.act is ProposalAct.UNDO else {}
     found: dict[int, Outlook] = {}
     #: Of users with nothing of their own, who are most, all is the same.
     plain: tuple[Definition | None, Outlook] | None = None
@@ -77,22 +92,26 @@ def outlooks_of(
         if thing is None and plain is not None and plain[0] is before:
             found[user_id] = replace(plain[1], user_id=user_id)
             continue
-        found[user_id] = _outlook(ground, names, user_id, before, thing)
+        next_ = restored.get(user_id) or _Next(
+            EMPTY_EXTENSION if thing is None else said_by(thing),
+            thing.parsed if isinstance(thing, SchemaVersion) else None,
+        )
+        found[user_id] = _outlook(ground, names, user_id, before, thing, next_)
         if thing is None:
             plain = before, found[user_id]
     return found
 
 
-def _hash_of(definition: Definition | None) -> str:
-    return UNDECLARED_REDUCTION_HASH if definition is None else definition.reduction_hash
-
-
 def _outlook(
-    ground: Ground, names: Collection[str], user_id: int, before: Definition | None, thing: OwnThing | None
+    ground: Ground,
+    names: Collection[str],
+    user_id: int,
+    before: Definition | None,
+    thing: OwnThing | None,
+    next_: _Next,
 ) -> Outlook:
-    said = EMPTY_EXTENSION if thing is None else said_by(thing)
-    composition = None if ground.after is None else compose(ground.after, said)
-    after = composition.definition if composition else None
+    composition = None if ground.after is None else compose(ground.after, next_.said)
+    after = composition.definition if composition else next_.own
     return Outlook(
         user_id=user_id,
         thing=thing,
@@ -101,4 +120,46 @@ def _outlook(
         composition=composition,
         judged=fields_judged_anew(before, after, names),
         gone=fields_gone(before, after, names),
+        given_back=next_.given_back,
+        is_restored=next_.is_restored,
     )
+
+
+def _restored(
+    ground: Ground, things: Mapping[int, OwnThing], user_ids: Collection[int]
+) -> Mapping[int, _Next]:
+    """What users would have of their own once an undo has given back what the proposal took; of those from whom it
+    took something, and, without a global schema, of those who have an own version beside their extension."""
+    taken: dict[int, list[ExtensionRevision]] = {}
+    revisions = revisions_that_took(ground.proposal).filter(user__in=user_ids).select_related("cause_version")
+    for revision in revisions.order_by("user_id", "revision"):
+        taken.setdefault(revision.user_id, []).append(revision)
+    own_versions: dict[int | None, Definition] = {}
+    if ground.after is None:
+        rows = SchemaVersion.objects.filter(entity_type=ground.entity_type, is_active=True, user__in=user_ids)
+        own_versions = {row.user_id: row.parsed for row in rows}
+    found: dict[int, _Next] = {}
+    for user_id in {*taken, *own_versions}:
+        thing = things.get(user_id or 0)
+        present = thing if isinstance(thing, ExtensionRevision) else None
+        held = present.parsed if present else EMPTY_EXTENSION
+        revisions_of = taken.get(user_id or 0, [])
+        absorbed = absorbed_in(revisions_of)
+        if ground.after is not None:
+            missing = fields_to_give_back(ground.after, held, absorbed)
+            if missing:
+                names = tuple(declared.field.name for declared in missing)
+                found[user_id or 0] = _Next(held.with_fields(missing), None, names, is_restored=True)
+            continue
+        adopted = own_version_adopted(present, revisions_of)
+        if adopted is None:
+            found[user_id or 0] = _Next(EMPTY_EXTENSION, own_versions.get(user_id))
+        else:
+            definition = own_definition_to_give_back(adopted.parsed, absorbed, held)
+            names = tuple(absorbed.additional_fields)
+            found[user_id or 0] = _Next(EMPTY_EXTENSION, definition, names, is_restored=True)
+    return found
+
+
+def _hash_of(definition: Definition | None) -> str:
+    return UNDECLARED_REDUCTION_HASH if definition is None else definition.reduction_hash

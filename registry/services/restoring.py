@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 
 from registry.cache import schema_changing
 from registry.domain.definition import Definition
-from registry.domain.extension import EMPTY_EXTENSION, Extension, parse_extension
+from registry.domain.extension import EMPTY_EXTENSION
+from registry.domain.restoration import fields_to_give_back, own_definition_to_give_back
 from registry.models import (
     ExtensionRevision,
     Proposal,
@@ -24,6 +25,7 @@ from registry.models import (
 )
 from registry.selectors import extension_in_force, version_in_force
 from registry.selectors_registration import versions_of
+from registry.selectors_restoring import absorbed_in, own_version_adopted, revisions_that_took
 from registry.services.activation import version_put_in_force
 from registry.services.extensions import revision_write
 from registry.services.locking import announce_change
@@ -31,7 +33,6 @@ from registry.services.proposal_effects import given_back_count, jobs_owed
 from registry.services.quotas import quota_may_pass
 from registry.services.schemas import version_register
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.locks import LockSpace, hold
 
 #: The job kind that gives back what undone proposals took; its target is the entity type.
@@ -65,11 +66,7 @@ def extensions_restore(*, proposal_id: int, after_user: int, actor: Actor) -> Re
     """
     actor.require("registry.extend_schema")
     proposal = Proposal.objects.select_related("applied_version").get(pk=proposal_id)
-    taken = ExtensionRevision.objects.filter(
-        entity_type=proposal.entity_type,
-        cause__in=[RevisionCause.ABSORPTION, RevisionCause.ADOPTION],
-        created_at__gte=proposal.applied_at,
-    )
+    taken = revisions_that_took(proposal)
     user_ids = list(
         taken.filter(user_id__gt=after_user).order_by("user_id").values_list("user_id", flat=True).distinct()
     )[:CHUNK_USERS]
@@ -113,23 +110,14 @@ def _fields_back(
 ) -> int:
     """The extension declares again what was absorbed and the global schema does not declare like this any more."""
     present = extension_in_force(entity_type=proposal.entity_type, user_id=user_id)
-    absorbed: JsonObject = {}
-    for revision in revisions:
-        absorbed.update(revision.absorbed)
-    taken = parse_extension({"additional_fields": absorbed})
     held = present.parsed if present else EMPTY_EXTENSION
-    missing = [
-        name
-        for name, field in taken.additional_fields.items()
-        if name not in held.additional_fields
-        and not (name in shared.fields and shared.fields[name].type is field.type)
-    ]
+    missing = fields_to_give_back(shared, held, absorbed_in(revisions))
     if not missing:
         return 0
     revision_write(
         entity_type=proposal.entity_type,
         user_id=user_id,
-        extension=held.with_fields([taken.declaration(name) for name in missing]),
+        extension=held.with_fields(missing),
         before=present,
         actor=actor,
         cause=RevisionCause.RESTORATION,
@@ -137,7 +125,7 @@ def _fields_back(
         note=f"given back by the undo of proposal {proposal.pk}",
     )
     schema_changing(entity_type=proposal.entity_type, user_id=user_id)
-    given_back_count(entity_type=proposal.entity_type, names=missing)
+    given_back_count(entity_type=proposal.entity_type, names=[declared.field.name for declared in missing])
     return 1
 
 
@@ -148,15 +136,11 @@ def _own_schema_back(
     extension says nothing."""
     entity_type = proposal.entity_type
     present = extension_in_force(entity_type=entity_type, user_id=user_id)
-    adopted = next((one for one in revisions if one.cause == RevisionCause.ADOPTION), None)
-    if present is None or present.cause == RevisionCause.RESTORATION or adopted is None:
+    own = own_version_adopted(present, revisions)
+    if present is None or own is None:
         return 0
-    own = adopted.cause_version
-    assert own is not None  # noqa: S101  an adoption names what was adopted
-    absorbed: JsonObject = {}
-    for revision in revisions:
-        absorbed.update(revision.absorbed)
-    wanted = _own_definition(own.parsed, parse_extension({"additional_fields": absorbed}), present.parsed)
+    absorbed = absorbed_in(revisions)
+    wanted = own_definition_to_give_back(own.parsed, absorbed, present.parsed)
     revision_write(
         entity_type=entity_type,
         user_id=user_id,
@@ -178,14 +162,5 @@ def _own_schema_back(
         needs_compatible=False,
     ).version
     version_put_in_force(version=version, actor=actor, proposal_id=proposal.pk, is_announced=False)
-    given_back_count(entity_type=entity_type, names=list(absorbed))
+    given_back_count(entity_type=entity_type, names=[*absorbed.additional_fields])
     return 1
-
-
-def _own_definition(own: Definition, absorbed: Extension, present: Extension) -> Definition:
-    """The own definition again: what was absorbed of it, and what the extension says by now; the kind order stays."""
-    whole = absorbed.with_fields([present.declaration(name) for name in present.additional_fields])
-    fields = {name: whole.additional_fields[name] for name in own.fields if name in whole.additional_fields}
-    fields |= {name: field for name, field in whole.additional_fields.items() if name not in fields}
-    policies = {name: whole.merge_policies[name] for name in fields if name in whole.merge_policies}
-    return Definition(fields, policies, own.observation_source_priority)

@@ -20,9 +20,9 @@ from registry.selectors import effective_schema
 from registry.selectors_trials import trial_job
 from registry.services.activation import SETTLE
 from registry.services.proposal_trials import trial_request
-from registry.services.proposals import proposal_draft
+from registry.services.restoring import RESTORE
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.canonical import Json, JsonObject, decode_trusted
+from schemaevo.kernel.canonical import JsonObject, decode_trusted
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.jobs import run_job
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, User
@@ -43,16 +43,6 @@ from tests.snapshots.store_draws import (
 from tests.snapshots.store_model import OWNER
 
 USERS = 3
-
-
-def make_proposal(*, edits: Json, entity_type: str = THING, author: User | None = None) -> Proposal:
-    """A draft that changes the global schema in force by these edits."""
-    return proposal_draft(
-        entity_type=entity_type,
-        title="a test wants it",
-        edits=edits,
-        actor=Actor.login(author or make_login(role="schema_admin")),
-    )
 
 
 def tried(proposal: Proposal, actor: Actor | None = None) -> ProposalTrial:
@@ -76,16 +66,19 @@ def result_of(trial: ProposalTrial) -> Trial:
 def work(dice: random.Random | None = None) -> list[Job]:
     """All jobs that a change of schemas asks for are done, in any order; those that were."""
     done: list[Job] = []
-    while jobs := list(
-        Job.objects.filter(kind__in=[SETTLE, PROMOTE, RECOMPUTE], state__in=LIVE_JOB_STATES).order_by(
-            "kind", "target"
-        )
-    ):
+    live = Job.objects.filter(kind__in=[SETTLE, RESTORE, PROMOTE, RECOMPUTE], state__in=LIVE_JOB_STATES)
+    while jobs := list(live.order_by("kind", "target")):
         job = dice.choice(jobs) if dice else jobs[0]
         run_job(str(job.pk))
         job.refresh_from_db()
         done.append(job)
     return done
+
+
+def recomputed_by(jobs: list[Job]) -> int:
+    """How many snapshots the recomputations among the jobs did, by their own count."""
+    results = [job.result for job in jobs if job.kind == RECOMPUTE]
+    return sum(int(str(result["recomputed"])) for result in results if result)
 
 
 class Population:

@@ -43,9 +43,15 @@ def make_trial(*, proposal: Proposal) -> ProposalTrial:
 def make_approved(*, edits: list[Any], entity_type: str = THING) -> Proposal:
     """A proposal that somebody else approved."""
     proposal = make_proposal(edits=edits, entity_type=entity_type)
+    make_trial(proposal=proposal)
+    approve(proposal=proposal)
+    return proposal
+
+
+def approve(*, proposal: Proposal) -> None:
+    """A draft that was tried is in review, and somebody else approves it."""
     Proposal.objects.filter(pk=proposal.pk).update(state=ProposalState.IN_REVIEW, submitted_at=Now())
     proposal.refresh_from_db()
-    make_trial(proposal=proposal)
     assert proposal.author is not None
     ProposalDecision.objects.create(
         proposal=proposal,
@@ -57,7 +63,6 @@ def make_approved(*, edits: list[Any], entity_type: str = THING) -> Proposal:
     )
     Proposal.objects.filter(pk=proposal.pk).update(state=ProposalState.APPROVED)
     proposal.refresh_from_db()
-    return proposal
 
 
 def schema_admin() -> Actor:
