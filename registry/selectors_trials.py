@@ -22,7 +22,7 @@ TRY = "try_proposal"
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Basis:
     """What a trial goes by: the proposal, the global version in force and its definition, and the definition that
     would be in force instead. None where there is none."""
 
@@ -63,7 +63,7 @@ def trial_job(trial: ProposalTrial) -> Job | None:
     return Job.objects.filter(kind=TRY, target=str(trial.pk)).order_by("-requested_at").first()
 
 
-def trial_ground(trial: ProposalTrial) -> Ground:
+def trial_basis(trial: ProposalTrial) -> Basis:
     """What the trial goes by, as it stands now.
 
     Raises: StaleContent where the proposal says something else by now, or another version is in force than the one it
@@ -81,15 +81,15 @@ def trial_ground(trial: ProposalTrial) -> Ground:
         after: Definition | None = edited(before or NO_FIELDS, parse_edits(proposal.edits))
     else:
         after = proposal.base_version.parsed if proposal.base_version else None
-    return Ground(proposal, act, version, before, after)
+    return Basis(proposal, act, version, before, after)
 
 
-def require_applicable(ground: Ground) -> None:
+def require_applicable(basis: Basis) -> None:
     """The definition that would be in force may come after those that are or were. Raises: IncompatibleChange."""
-    if ground.act is ProposalAct.APPLY and ground.after is not None:
-        mode = compatibility_mode(entity_type=ground.entity_type)
-        versions = versions_of(entity_type=ground.entity_type, user_id=None)
-        reasons = incompatible_with(mode, ground.after, versions)
+    if basis.act is ProposalAct.APPLY and basis.after is not None:
+        mode = compatibility_mode(entity_type=basis.entity_type)
+        versions = versions_of(entity_type=basis.entity_type, user_id=None)
+        reasons = incompatible_with(mode, basis.after, versions)
         if reasons:
             raise IncompatibleChange(mode, reasons)
 

@@ -22,12 +22,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypeVar, cast
 
 from fragments.domain.trial_changes import Change
+from registry.domain.trial_values import VALUES
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
 
 #: Results of another shape are not read.
 FORMAT: Final = 1
-#: The key under which values stand, and nothing else does.
-VALUES: Final = "values"
 #: A value whose text is longer is not kept, but for its length.
 VALUE_MAX: Final = 2_000
 
@@ -307,11 +306,6 @@ class Trial:
             estimate=Estimate.from_json(cast(JsonObject, stored["estimate"])),
             sample=tuple(Sampled.from_json(one) for one in cast("list[JsonObject]", stored.get(VALUES, []))),
         )
-
-
-def without_values(result: JsonObject) -> JsonObject:
-    """A result as those may see it who may not see values."""
-    return {key: value for key, value in result.items() if key != VALUES}
 
 
 @dataclass(frozen=True, slots=True)

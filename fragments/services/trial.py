@@ -19,7 +19,7 @@ from fragments.domain.trial_changes import Change, changes_between
 from fragments.services import backfill
 from fragments.services.backfill import (
     Spot,
-    fields_promoted,
+    fields_concerned,
     fragments_foreseen,
     having_waiting,
     spots_promoted,
@@ -33,7 +33,7 @@ from fragments.services.trial_sample import Candidate, best_of, ranked, sample_o
 from registry.domain.composition import Origin
 from registry.models import ProposalAct, ProposalTrial
 from registry.selectors_extensions import said_by, users_with_own
-from registry.selectors_trials import Ground, require_applicable, trial_ground
+from registry.selectors_trials import Basis, require_applicable, trial_basis
 from registry.services.proposal_effects import fields_of
 from registry.services.proposal_trials import trial_begin, trial_fail, trial_finish
 from schemaevo.kernel.canonical import Json, JsonObject
@@ -111,13 +111,13 @@ def try_run(lease: Lease) -> JsonObject:
         course = _Course.from_json(lease.cursor) or _begun(lease, trial)
         while not course.is_over:
             with lease.batch() as batch:
-                ground = trial_ground(trial)
+                basis = trial_basis(trial)
                 before = course
-                course = _further(ground, course)
+                course = _further(basis, course)
                 batch.done(_users_done(course) - _users_done(before))
                 batch.cursor = course.to_json()
         with lease.batch():
-            result = _result(trial_ground(trial), trial, course)
+            result = _result(trial_basis(trial), trial, course)
             trial_finish(trial_id=trial.pk, result=result.to_json())
     except (Invalid, Conflict) as refusal:
         with lease.batch():
@@ -128,19 +128,19 @@ def try_run(lease: Lease) -> JsonObject:
 
 
 def _begun(lease: Lease, trial: ProposalTrial) -> _Course:
-    """The beginning; pages show progress against all users. Raises: as `trial_ground`; IncompatibleChange."""
-    ground = trial_ground(trial)
-    require_applicable(ground)
-    lease.set_total(_users_counted(lease, ground.entity_type))
+    """The beginning; pages show progress against all users. Raises: as `trial_basis`; IncompatibleChange."""
+    basis = trial_basis(trial)
+    require_applicable(basis)
+    lease.set_total(_users_counted(lease, basis.entity_type))
     with transaction.atomic():
         as_of = transaction_began_at()
-    return _Course(as_of, fields={name: FieldCounts() for name in _changes(ground)})
+    return _Course(as_of, fields={name: FieldCounts() for name in _changes(basis)})
 
 
-def _changes(ground: Ground) -> dict[str, Change]:
+def _changes(basis: Basis) -> dict[str, Change]:
     """What becomes of the fields of the change: of all that the proposal speaks of, as what is done is counted."""
-    found = dict.fromkeys(fields_of(ground.proposal), Change.CHANGED)
-    return {**found, **changes_between(ground.before, ground.after)}
+    found = dict.fromkeys(fields_of(basis.proposal), Change.CHANGED)
+    return {**found, **changes_between(basis.before, basis.after)}
 
 
 def _users_after(entity_type: str, after: int, limit: int) -> list[int]:
@@ -162,25 +162,25 @@ def _users_done(course: _Course) -> int:
     return course.counts.users - len({step.user_id for step in course.steps})
 
 
-def _further(ground: Ground, course: _Course) -> _Course:
+def _further(basis: Basis, course: _Course) -> _Course:
     """The course once another page is counted, or more of the fragments that the last one left are judged."""
     names = [*course.fields]
     if course.steps:
         outlooks = outlooks_of(
-            ground=ground, names=names, user_ids=sorted({step.user_id for step in course.steps})
+            basis=basis, names=names, user_ids=sorted({step.user_id for step in course.steps})
         )
-        return _judged(ground, outlooks, course)
-    users = _users_after(ground.entity_type, course.after, USERS_AT_ONCE)
+        return _judged(basis, outlooks, course)
+    users = _users_after(basis.entity_type, course.after, USERS_AT_ONCE)
     if not users:
         return replace(course, is_through=True)
-    outlooks = outlooks_of(ground=ground, names=names, user_ids=users)
-    return _judged(ground, outlooks, _counted(ground, outlooks, course))
+    outlooks = outlooks_of(basis=basis, names=names, user_ids=users)
+    return _judged(basis, outlooks, _counted(basis, outlooks, course))
 
 
-def _counted(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -> _Course:
+def _counted(basis: Basis, outlooks: Mapping[int, Outlook], course: _Course) -> _Course:
     """The course with what the users of a page have; fragments are only found, and not judged yet."""
-    entity_type = ground.entity_type
-    steps = _steps(ground, outlooks, course.fields)
+    entity_type = basis.entity_type
+    steps = _steps(basis, outlooks, course.fields)
     wanted = {user_id: outlook.hash_after for user_id, outlook in outlooks.items()}
     recomputed, unchanged = reduced_otherwise(entity_type, wanted), reduced_so(entity_type, wanted)
     with_fragments = {step.user_id for step in steps}
@@ -201,7 +201,7 @@ def _counted(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -
         if stored and outlook.is_changed:
             has_fragments = user_id in with_fragments
             lot = ranked(
-                content_hash=ground.proposal.content_hash, user_id=user_id, has_fragments=has_fragments
+                content_hash=basis.proposal.content_hash, user_id=user_id, has_fragments=has_fragments
             )
             candidates.append(lot)
     return replace(
@@ -215,15 +215,15 @@ def _counted(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -
     )
 
 
-def _steps(ground: Ground, outlooks: Mapping[int, Outlook], names: Collection[str]) -> list[Step]:
+def _steps(basis: Basis, outlooks: Mapping[int, Outlook], names: Collection[str]) -> list[Step]:
     """The fields of which there are fragments to be judged: those that wait, where they are declared otherwise, and of
-    an undo all that are promoted. In the order of a backfill: what goes back comes first."""
-    entity_type = ground.entity_type
+    an undo all there are. In the order of a backfill: what goes back comes first."""
+    entity_type = basis.entity_type
     asked = [(user_id, name) for user_id, outlook in outlooks.items() for name in outlook.judged]
     found = [Step(user_id, Way.FORTH, name) for user_id, name in having_waiting(entity_type, asked)]
-    if ground.act is ProposalAct.UNDO:
-        promoted = fields_promoted(entity_type, outlooks.keys(), names)
-        found += [Step(user_id, Way.BACK, name) for user_id, name in promoted]
+    if basis.act is ProposalAct.UNDO:
+        concerned = fields_concerned(entity_type, outlooks.keys(), names)
+        found += [Step(user_id, Way.BACK, name) for user_id, name in concerned]
     return sorted(found)
 
 
@@ -262,15 +262,15 @@ def _type_of(outlook: Outlook, names: Collection[str]) -> TypeCounts:
     )
 
 
-def _judged(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) -> _Course:
+def _judged(basis: Basis, outlooks: Mapping[int, Outlook], course: _Course) -> _Course:
     """The course with the fragments of its steps judged, up to FRAGMENTS_AT_ONCE of them and the rest of a look."""
     fields = dict(course.fields)
     steps, spot = list(course.steps), course.spot
     judged = 0
     while steps and judged < FRAGMENTS_AT_ONCE:
         step = steps[0]
-        page = _page(ground, step, spot)
-        counts = _foreseen(ground, outlooks[step.user_id], step, page)
+        page = _page(basis, step, spot)
+        counts = _foreseen(basis, outlooks[step.user_id], step, page)
         fields[step.field] = added_up(fields[step.field], counts)
         judged += len(page)
         if len(page) < backfill.PAGE_FRAGMENTS:
@@ -280,21 +280,21 @@ def _judged(ground: Ground, outlooks: Mapping[int, Outlook], course: _Course) ->
     return replace(course, steps=tuple(steps), spot=spot, fields=fields)
 
 
-def _page(ground: Ground, step: Step, after: Spot | None) -> list[Spot]:
+def _page(basis: Basis, step: Step, after: Spot | None) -> list[Spot]:
     look = spots_promoted if step.way is Way.BACK else spots_waiting
-    return look(entity_type=ground.entity_type, user_id=step.user_id, field=step.field, after=after)
+    return look(entity_type=basis.entity_type, user_id=step.user_id, field=step.field, after=after)
 
 
-def _foreseen(ground: Ground, outlook: Outlook, step: Step, page: Sequence[Spot]) -> FieldCounts:
+def _foreseen(basis: Basis, outlook: Outlook, step: Step, page: Sequence[Spot]) -> FieldCounts:
     """What would become of the fragments of a page."""
     counts = FieldCounts()
     for start in range(0, len(page), backfill.CHUNK_FRAGMENTS):
         spots = page[start : start + backfill.CHUNK_FRAGMENTS]
-        counts = added_up(counts, _chunk_foreseen(ground, outlook, step, spots))
+        counts = added_up(counts, _chunk_foreseen(basis, outlook, step, spots))
     return counts
 
 
-def _chunk_foreseen(ground: Ground, outlook: Outlook, step: Step, spots: Sequence[Spot]) -> FieldCounts:
+def _chunk_foreseen(basis: Basis, outlook: Outlook, step: Step, spots: Sequence[Spot]) -> FieldCounts:
     if step.way is Way.BACK:
         declared = None if outlook.after is None else outlook.after.fields.get(step.field)
         back = taken_back_foreseen(declared=declared, field=step.field, spots=spots)
@@ -304,25 +304,25 @@ def _chunk_foreseen(ground: Ground, outlook: Outlook, step: Step, spots: Sequenc
         # The user has changed something meanwhile: the field is not declared otherwise any more.
         return FieldCounts()
     foreseen = fragments_foreseen(
-        entity_type=ground.entity_type, user_id=step.user_id, declared=judged, spots=spots
+        entity_type=basis.entity_type, user_id=step.user_id, declared=judged, spots=spots
     )
     fits = len(foreseen.observations) - foreseen.converted
     return FieldCounts(fits=fits, converted=foreseen.converted, misfits=foreseen.misfits)
 
 
-def _result(ground: Ground, trial: ProposalTrial, course: _Course) -> Trial:
+def _result(basis: Basis, trial: ProposalTrial, course: _Course) -> Trial:
     """What all users together come to."""
     return Trial(
         act=trial.act,
         content_hash=trial.content_hash,
-        base_version=ground.version.number if ground.version else None,
+        base_version=basis.version.number if basis.version else None,
         as_of=course.as_of,
         counts=course.counts,
-        changes=_changes(ground),
+        changes=_changes(basis),
         fields=course.fields,
         estimate=estimate_of(
             fragments=sum(counts.waiting + counts.taken_back for counts in course.fields.values()),
             snapshots=course.counts.snapshots_recomputed,
         ),
-        sample=sample_of(ground=ground, names=[*course.fields], candidates=course.candidates),
+        sample=sample_of(basis=basis, names=[*course.fields], candidates=course.candidates),
     )

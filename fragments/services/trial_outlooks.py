@@ -14,7 +14,7 @@ from registry.models import ExtensionRevision, ProposalAct, SchemaVersion
 from registry.selectors import effective_schemas
 from registry.selectors_extensions import OwnThing, said_by, things_of
 from registry.selectors_restoring import absorbed_in, own_version_adopted, revisions_that_took
-from registry.selectors_trials import Ground
+from registry.selectors_trials import Basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +76,12 @@ class _Next:
     is_restored: bool = False
 
 
-def outlooks_of(
-    *, ground: Ground, names: Collection[str], user_ids: Collection[int]
-) -> Mapping[int, Outlook]:
+def outlooks_of(*, basis: Basis, names: Collection[str], user_ids: Collection[int]) -> Mapping[int, Outlook]:
     """The outlook of each user; `names` are the fields of the change."""
-    entity_type = ground.entity_type
+    entity_type = basis.entity_type
     present = effective_schemas(entity_type=entity_type, user_ids=user_ids)
     things = things_of(entity_type=entity_type, user_ids=user_ids)
-    restored = _restored(ground, things, user_ids) if ground.act is ProposalAct.UNDO else {}
+    restored = _restored(basis, things, user_ids) if basis.act is ProposalAct.UNDO else {}
     found: dict[int, Outlook] = {}
     #: Of users with nothing of their own, who are most, all is the same.
     plain: tuple[Definition | None, Outlook] | None = None
@@ -96,21 +94,21 @@ def outlooks_of(
             EMPTY_EXTENSION if thing is None else said_by(thing),
             thing.parsed if isinstance(thing, SchemaVersion) else None,
         )
-        found[user_id] = _outlook(ground, names, user_id, before, thing, next_)
+        found[user_id] = _outlook(basis, names, user_id, before, thing, next_)
         if thing is None:
             plain = before, found[user_id]
     return found
 
 
 def _outlook(
-    ground: Ground,
+    basis: Basis,
     names: Collection[str],
     user_id: int,
     before: Definition | None,
     thing: OwnThing | None,
     next_: _Next,
 ) -> Outlook:
-    composition = None if ground.after is None else compose(ground.after, next_.said)
+    composition = None if basis.after is None else compose(basis.after, next_.said)
     after = composition.definition if composition else next_.own
     return Outlook(
         user_id=user_id,
@@ -125,18 +123,16 @@ def _outlook(
     )
 
 
-def _restored(
-    ground: Ground, things: Mapping[int, OwnThing], user_ids: Collection[int]
-) -> Mapping[int, _Next]:
+def _restored(basis: Basis, things: Mapping[int, OwnThing], user_ids: Collection[int]) -> Mapping[int, _Next]:
     """What users would have of their own once an undo has given back what the proposal took; of those from whom it
     took something, and, without a global schema, of those who have an own version beside their extension."""
     taken: dict[int, list[ExtensionRevision]] = {}
-    revisions = revisions_that_took(ground.proposal).filter(user__in=user_ids).select_related("cause_version")
+    revisions = revisions_that_took(basis.proposal).filter(user__in=user_ids).select_related("cause_version")
     for revision in revisions.order_by("user_id", "revision"):
         taken.setdefault(revision.user_id, []).append(revision)
     own_versions: dict[int | None, Definition] = {}
-    if ground.after is None:
-        rows = SchemaVersion.objects.filter(entity_type=ground.entity_type, is_active=True, user__in=user_ids)
+    if basis.after is None:
+        rows = SchemaVersion.objects.filter(entity_type=basis.entity_type, is_active=True, user__in=user_ids)
         own_versions = {row.user_id: row.parsed for row in rows}
     found: dict[int, _Next] = {}
     for user_id in {*taken, *own_versions}:
@@ -145,8 +141,8 @@ def _restored(
         held = present.parsed if present else EMPTY_EXTENSION
         revisions_of = taken.get(user_id or 0, [])
         absorbed = absorbed_in(revisions_of)
-        if ground.after is not None:
-            missing = fields_to_give_back(ground.after, held, absorbed)
+        if basis.after is not None:
+            missing = fields_to_give_back(basis.after, held, absorbed)
             if missing:
                 names = tuple(declared.field.name for declared in missing)
                 found[user_id or 0] = _Next(held.with_fields(missing), None, names, is_restored=True)

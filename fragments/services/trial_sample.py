@@ -10,7 +10,7 @@ from typing import NamedTuple
 from fragments.domain.trial import Sampled, Side
 from fragments.services.backfill import fragments_foreseen, spots_of_entity, spots_waiting
 from fragments.services.trial_outlooks import Outlook, outlooks_of
-from registry.selectors_trials import Ground
+from registry.selectors_trials import Basis
 from snapshots.domain.merge import merged
 from snapshots.domain.observed import Observing
 from snapshots.selectors_samples import entities_showing, keys_of
@@ -46,38 +46,38 @@ def best_of(candidates: Collection[Candidate]) -> tuple[Candidate, ...]:
 
 
 def sample_of(
-    *, ground: Ground, names: Collection[str], candidates: Sequence[Candidate]
+    *, basis: Basis, names: Collection[str], candidates: Sequence[Candidate]
 ) -> tuple[Sampled, ...]:
     """Entities of the candidates in turn, and what their snapshots show of the fields now, and would show.
 
     Both are reduced from the stored observations, and, for what would be, from those that the promotion would make.
     """
     users = [candidate.user_id for candidate in candidates]
-    outlooks = outlooks_of(ground=ground, names=names, user_ids=users)
+    outlooks = outlooks_of(basis=basis, names=names, user_ids=users)
     by_user = [
-        [(user_id, entity) for entity in _entities(outlooks[user_id], ground, names)] for user_id in users
+        [(user_id, entity) for entity in _entities(outlooks[user_id], basis, names)] for user_id in users
     ]
     in_turn = [one for turn in zip_longest(*by_user) for one in turn if one is not None]
     chosen = in_turn[:SAMPLE_ENTITIES]
     keys = keys_of(entity_ids=[entity for _, entity in chosen])
     return tuple(
-        _sampled(outlooks[user_id], ground.entity_type, names, entity, keys[entity])
+        _sampled(outlooks[user_id], basis.entity_type, names, entity, keys[entity])
         for user_id, entity in chosen
     )
 
 
-def _entities(outlook: Outlook, ground: Ground, names: Collection[str]) -> list[str]:
+def _entities(outlook: Outlook, basis: Basis, names: Collection[str]) -> list[str]:
     """Some entities of the user, first those with fragments that wait, none with a long history."""
     found: dict[str, None] = {}
     for name in outlook.judged:
-        spots = spots_waiting(entity_type=ground.entity_type, user_id=outlook.user_id, field=name, after=None)
+        spots = spots_waiting(entity_type=basis.entity_type, user_id=outlook.user_id, field=name, after=None)
         for spot in spots:
             if len(found) >= SAMPLE_ENTITIES:
                 break
             found[spot.entity_id] = None
     if len(found) < SAMPLE_ENTITIES:
         others = entities_showing(
-            user_id=outlook.user_id, entity_type=ground.entity_type, names=names, limit=SAMPLE_ENTITIES
+            user_id=outlook.user_id, entity_type=basis.entity_type, names=names, limit=SAMPLE_ENTITIES
         )
         found.update(dict.fromkeys(others))
     lengths = lengths_of(found)

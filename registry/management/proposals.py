@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from registry.domain.trial_values import without_values
 from registry.management.documents import changes_in_words, difference_json
 from registry.models_proposals import Proposal, ProposalTrial
 from registry.selectors_proposals import Block, DecisionSeen, Ground, ProposalStanding
@@ -154,7 +155,7 @@ def _trial_json(trial: ProposalTrial | None) -> Json:
         "state": trial.state,
         "asked_at": _moment(trial.asked_at),
         "finished_at": _moment(trial.finished_at),
-        "result": trial.result,
+        "result": without_values(trial.result),
         "error": trial.error,
     }
 

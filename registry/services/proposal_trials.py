@@ -9,18 +9,16 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models.functions import Now
 
-from registry.domain.proposal import Action, State, refusal_code
-from registry.errors_proposals import ProposalNotFound, WrongState
-from registry.models import Proposal, ProposalAct, ProposalTrial, TrialState
-from registry.selectors_trials import TRY, act_tried, trial_ground, trial_live
+from registry.domain.proposal import Action
+from registry.models import ProposalAct, ProposalTrial, TrialState
+from registry.selectors_trials import TRY, act_tried, trial_basis, trial_live
 from registry.selectors_trials import trial_of as trial_of
+from registry.services.proposal_moves import login_of, proposal_for_update, require_move
+from registry.services.proposals import PROPOSE
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject
-from schemaevo.kernel.errors import Denied
 from schemaevo.kernel.jobs import job_alive, job_request
-
-MAY_PROPOSE = "registry.propose_schema"
 
 
 @transaction.atomic
@@ -31,17 +29,11 @@ def trial_request(*, proposal_id: int, actor: Actor) -> ProposalTrial:
 
     Raises: Denied `permission_denied`, `login_needed`; ProposalNotFound; WrongState `wrong_state`.
     """
-    actor.require(MAY_PROPOSE)
-    if actor.user is None:
-        raise Denied("login_needed", "Trials are asked for by a login; name it with --as.")
-    proposal = Proposal.objects.select_for_update().filter(pk=proposal_id).first()
-    if proposal is None:
-        raise ProposalNotFound(proposal_id)
+    actor.require(PROPOSE)
+    asker = login_of(actor)
+    proposal = proposal_for_update(proposal_id)
     act = act_tried(proposal)
-    action, state = Action.TRY_UNDO if act is ProposalAct.UNDO else Action.TRY, State(proposal.state)
-    code = refusal_code(action, state)
-    if code is not None:
-        raise WrongState(proposal.pk, state, action, code)
+    require_move(proposal, Action.TRY_UNDO if act is ProposalAct.UNDO else Action.TRY)
     live = trial_live(proposal, act)
     if live is not None:
         if job_alive(TRY, str(live.pk)) is None:
@@ -49,7 +41,7 @@ def trial_request(*, proposal_id: int, actor: Actor) -> ProposalTrial:
             job_request(kind=TRY, target=str(live.pk), requested_by=actor)
         return live
     trial = ProposalTrial.objects.create(
-        proposal=proposal, act=act, content_hash=proposal.content_hash, asked_by=actor.user
+        proposal=proposal, act=act, content_hash=proposal.content_hash, asked_by=asker
     )
     audit_record(
         actor=actor,
@@ -77,7 +69,7 @@ def trial_finish(*, trial_id: int, result: JsonObject) -> None:
     """
     trial = _live_for_update(trial_id)
     if trial is not None:
-        trial_ground(trial)
+        trial_basis(trial)
         _end(trial, TrialState.DONE, result=result)
 
 
@@ -94,7 +86,7 @@ def _live_for_update(trial_id: int) -> ProposalTrial | None:
     trial = ProposalTrial.objects.filter(pk=trial_id).first()
     if trial is None:
         return None
-    Proposal.objects.select_for_update().get(pk=trial.proposal_id)
+    proposal_for_update(trial.proposal_id)
     live = ProposalTrial.objects.select_for_update().filter(
         pk=trial_id, state__in=[TrialState.WAITING, TrialState.RUNNING]
     )

@@ -11,9 +11,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
-from fragments.domain.trial import VALUES, Rate, Trial, without_values
+from fragments.domain.trial import Rate, Trial
 from fragments.services import backfill, trial
 from fragments.services.backfill_runs import PROMOTE
+from registry.domain.trial_values import VALUES, without_values
 from registry.errors_proposals import ProposalNotFound, StaleContent, WrongState
 from registry.models import Proposal, ProposalAct, ProposalTrial, TrialState
 from registry.selectors_trials import trial_job, trial_live, trial_newest, trial_of

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from fragments.domain.trial import Trial, without_values
+from fragments.domain.trial import Trial
+from registry.domain.trial_values import without_values
 from registry.management.quotas import add_login, login_named
 from registry.models import ProposalAct, ProposalTrial, TrialState
 from registry.selectors_trials import trial_job
