@@ -8,15 +8,17 @@ from functools import partial
 import pytest
 
 from registry.domain.proposal import State
+from registry.models import SchemaVersion
 from registry.models_proposals import Proposal, ProposalDecision, ProposalVerdict
 from registry.selectors import version_in_force
+from registry.services.proposal_apply import proposal_apply
 from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
 from registry.services.proposal_upkeep import proposals_expire
 from registry.services.proposals import proposal_comment, proposal_draft, proposal_edit, proposal_submit
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.models import AuditEvent, User
-from tests.factories import SHELL, THING
+from tests.factories import SHELL, THING, make_definition, make_version
 from tests.proposals.making import (
     adding,
     make_admin,
@@ -57,6 +59,10 @@ def approving(proposal: Proposal, decider: User) -> Act:
 
 def editing(proposal: Proposal, editor: User, *names: str) -> Act:
     return partial(proposal_edit, proposal_id=proposal.pk, actor=Actor.login(editor), edits=adding(*names))  # type: ignore[arg-type]
+
+
+def applying(proposal: Proposal, actor: User) -> Act:
+    return partial(proposal_apply, proposal_id=proposal.pk, actor=Actor.login(actor))
 
 
 def require_as_approved(proposal: Proposal) -> Proposal:
@@ -134,6 +140,62 @@ def test_who_edits_and_approves_their_own_edit_at_once_does_not_get_it_through()
         make_trial(proposal=found)
         assert outcome_of(approving(found, bob)) == "own_proposal"
         assert found.state == State.IN_REVIEW
+
+
+def test_two_approvers_an_editor_and_appliers_come_to_one_outcome() -> None:
+    """Whatever comes first, what is in force afterwards is what it was, or what enough others approved."""
+    ann, bob, eve, joe = (make_admin() for _ in range(4))
+    for number in range(rounds(20)):
+        # Each round a type of its own, so that no round waits for another's version.
+        entity_type = f"raced_{number}"
+        make_version(document=make_definition(k="string"), entity_type=entity_type)
+        proposal = make_submitted(author=ann, entity_type=entity_type)
+        if number % 2:
+            # Approved beforehand, so that the edit and the applier meet.
+            approving(proposal, bob)()
+        outcomes = race(
+            approving(proposal, bob),
+            approving(proposal, eve),
+            editing(proposal, joe, "size", "weight"),
+            applying(proposal, ann),
+            applying(proposal, joe),
+        )
+        found = require_as_approved(proposal)
+        present = version_in_force(entity_type=entity_type, user_id=None)
+        assert present is not None
+        if found.state == State.APPLIED:
+            # Applied once, as it was approved; the edit came too late.
+            assert outcomes[3:].count("done") == 1
+            assert outcomes[2] == "wrong_state"
+            assert found.content_hash == proposal.content_hash
+            assert (present, set(present.parsed.fields)) == (found.applied_version, {"k", "size"})
+        else:
+            assert "done" not in outcomes[3:]
+            assert set(present.parsed.fields) == {"k"}
+            assert (found.state, found.edits) == (State.IN_REVIEW, adding("size", "weight"))
+        assert SchemaVersion.objects.filter(entity_type=entity_type).count() == (
+            2 if found.state == State.APPLIED else 1
+        )
+
+
+def test_two_proposals_of_one_type_applied_at_once_are_not_both_in_force() -> None:
+    ann, bob = make_admin(), make_admin()
+    for number in range(rounds(10)):
+        entity_type = f"raced_{number}"
+        make_version(document=make_definition(k="string"), entity_type=entity_type)
+        proposals = [
+            make_submitted(author=ann, edits=adding(name), entity_type=entity_type) for name in ("a", "b")
+        ]
+        for proposal in proposals:
+            approving(proposal, bob)()
+        outcomes = race(*(applying(proposal, bob) for proposal in proposals))
+        # The other one is outdated by it.
+        assert sorted(outcomes) == ["done", "wrong_state"]
+        states = Proposal.objects.filter(entity_type=entity_type).values_list("state", flat=True)
+        assert sorted(states) == [State.APPLIED, State.STALE]
+        present = version_in_force(entity_type=entity_type, user_id=None)
+        assert present is not None
+        assert len(present.parsed.fields) == 2
 
 
 def test_two_submit_and_it_is_submitted_once() -> None:

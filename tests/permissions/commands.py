@@ -12,7 +12,15 @@ from schemaevo.kernel.pause import store_pause
 from tests.factories import NOON, SHELL, THING, make_definition, make_file
 from tests.fragments.patterns import users_with_own
 from tests.lifecycle import put
-from tests.permissions.proposals import in_review, newest_content, newest_proposal, stale, written
+from tests.permissions.proposals import (
+    applied,
+    approved,
+    in_review,
+    newest_content,
+    newest_proposal,
+    stale,
+    written,
+)
 from tests.permissions.scene import LATE, OWN, Scene
 from tests.permissions.services import (
     ADDED,
@@ -100,6 +108,8 @@ COMMANDS = [
     Command(review("--request-changes"), "decide proposals", first=in_review),
     Command(review("--reject"), "decide proposals", first=in_review),
     Command(lambda s: ("try_proposal", newest_proposal()), "draft proposals", first=written),
+    Command(lambda s: ("apply_proposal", newest_proposal()), "apply proposals", first=approved),
+    Command(lambda s: ("undo_proposal", newest_proposal()), "apply proposals", first=applied),
     # --- as the shell ---
     Command(
         lambda s: (

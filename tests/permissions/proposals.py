@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from registry.models_proposals import Proposal
+from registry.services.proposal_apply import proposal_apply
 from registry.services.proposals import proposal_submit
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.models import User
 from tests.factories import make_definition, make_version
 from tests.permissions.scene import Scene
 from tests.permissions.table import AUTHORS
-from tests.proposals.making import make_admin, make_draft, make_trial, overdue
+from tests.proposals.making import approve, make_admin, make_draft, make_trial, overdue
 
 
 def proposal_of(scene: Scene) -> Proposal:
@@ -38,6 +39,16 @@ def in_review(scene: Scene) -> Proposal:
     proposal = make_draft(author=author)
     make_trial(proposal=proposal)
     return proposal_submit(proposal_id=proposal.pk, actor=Actor.login(author))
+
+
+def approved(scene: Scene) -> Proposal:
+    """There is one that somebody approved who never comes to any door."""
+    return approve(in_review(scene), make_admin())
+
+
+def applied(scene: Scene) -> Proposal:
+    """There is one in force."""
+    return proposal_apply(proposal_id=approved(scene).pk, actor=Actor.login(make_admin()))
 
 
 def stale(scene: Scene) -> Proposal:

@@ -12,7 +12,9 @@ from django.core.management import CommandError, call_command
 
 from registry.domain.proposal import Action
 from registry.models_proposals import Proposal
+from registry.services.proposal_apply import proposal_apply, proposal_undo
 from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
+from registry.services.proposal_trials import trial_request
 from registry.services.proposal_upkeep import proposals_expire
 from registry.services.proposals import (
     proposal_comment,
@@ -57,6 +59,10 @@ _SERVICES: dict[Action, Act] = {
     Action.WITHDRAW: lambda p, a: proposal_withdraw(proposal_id=p.pk, actor=a),
     Action.REBASE: lambda p, a: proposal_rebase(proposal_id=p.pk, actor=a),
     Action.COMMENT: lambda p, a: proposal_comment(proposal_id=p.pk, actor=a, text="so"),
+    Action.APPLY: lambda p, a: proposal_apply(proposal_id=p.pk, actor=a),
+    Action.UNDO: lambda p, a: proposal_undo(proposal_id=p.pk, actor=a),
+    Action.TRY: lambda p, a: trial_request(proposal_id=p.pk, actor=a),
+    Action.TRY_UNDO: lambda p, a: trial_request(proposal_id=p.pk, actor=a),
     Action.EXPIRE: _expire,
     Action.OUTDATE: _outdate,
 }
@@ -77,6 +83,12 @@ class Services:
         return None
 
 
+_COMMANDS = {
+    Action.APPLY: "apply_proposal",
+    Action.UNDO: "undo_proposal",
+    Action.TRY: "try_proposal",
+    Action.TRY_UNDO: "try_proposal",
+}
 _VERDICT = frozenset({Action.APPROVE, Action.REQUEST_CHANGES, Action.REJECT})
 
 
@@ -108,6 +120,8 @@ class Commands:
         number = str(proposal.pk)
         if action is Action.EDIT:
             return "edit_proposal", number, written(self._folder / "edits.json", EDITED)  # type: ignore[arg-type]
+        if action in _COMMANDS:
+            return _COMMANDS[action], number
         if action is Action.COMMENT:
             return "decide_proposal", number, "--comment", "so"
         flag = f"--{action.value.replace('_', '-')}"

@@ -11,6 +11,7 @@ from django.utils import timezone
 from registry.domain.proposal import State
 from registry.models import SchemaVersion
 from registry.models_proposals import Proposal, ProposalAct, ProposalTrial, TrialState
+from registry.services.proposal_apply import proposal_apply, proposal_undo
 from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
 from registry.services.proposal_upkeep import proposals_expire
 from registry.services.proposals import proposal_draft, proposal_submit, proposal_withdraw
@@ -83,10 +84,12 @@ def make_trial(
     return trial
 
 
-def make_submitted(*, author: User | None = None, edits: Edits | None = None) -> Proposal:
+def make_submitted(
+    *, author: User | None = None, edits: Edits | None = None, entity_type: str = THING
+) -> Proposal:
     """A proposal in review, which was tried."""
     author = author or make_admin()
-    proposal = make_draft(author=author, edits=edits)
+    proposal = make_draft(author=author, edits=edits, entity_type=entity_type)
     make_trial(proposal=proposal)
     return proposal_submit(proposal_id=proposal.pk, actor=Actor.login(author))
 
@@ -134,12 +137,9 @@ def make_in(state: State, *, author: User, decider: User) -> Proposal:
         case State.FAILED:
             Proposal.objects.filter(pk=number).update(state=State.FAILED, error="it was refused")
         case State.APPLIED | State.UNDONE:
-            version = proposal.base_version
-            Proposal.objects.filter(pk=number).update(
-                state=State.APPLIED, applied_version=version, applied_at=Now()
-            )
+            proposal_apply(proposal_id=number, actor=by)
             if state is State.UNDONE:
-                Proposal.objects.filter(pk=number).update(state=State.UNDONE, undone_at=Now())
+                proposal_undo(proposal_id=number, actor=by)
         case _:
             pass
     proposal.refresh_from_db()

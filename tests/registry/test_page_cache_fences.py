@@ -33,6 +33,17 @@ from registry.services.extensions import (
     extension_save,
 )
 from registry.services.proposal_apply import proposal_apply, proposal_undo
+from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
+from registry.services.proposal_trials import trial_request
+from registry.services.proposal_upkeep import proposals_expire
+from registry.services.proposals import (
+    proposal_comment,
+    proposal_edit,
+    proposal_rebase,
+    proposal_submit,
+    proposal_withdraw,
+)
+from registry.services.proposals_found import proposal_faded, proposal_found
 from registry.services.quota_requests import (
     quota_request_approve,
     quota_request_reject,
@@ -62,6 +73,7 @@ from tests.factories import (
     make_version,
 )
 from tests.proposals.approved import make_approved, schema_admin
+from tests.proposals.making import adding, make_admin, make_draft, overdue
 from tests.registry.commands import said, written
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -151,6 +163,32 @@ def _proposals(ada: User) -> None:
     assert _run_the_jobs() >= {"settle_extensions"}
     proposal_undo(proposal_id=proposal.pk, actor=schema_admin())
     assert _run_the_jobs() >= {"restore_extensions"}
+
+    _reviews()
+
+
+def _reviews() -> None:
+    author, decider = (Actor.login(make_admin()) for _ in range(2))
+    make_version(document=make_definition(k="string"), entity_type=THING)
+    for service in (proposal_reject, proposal_request_changes, proposal_approve):
+        proposal = make_draft(author=author.user)
+        number = proposal.pk
+        proposal_edit(proposal_id=number, actor=author, edits=adding("e", "f"))  # type: ignore[arg-type]
+        trial_request(proposal_id=number, actor=author)
+        proposal = proposal_submit(proposal_id=number, actor=author)
+        assert _run_the_jobs() >= {"try_proposal"}
+        service(proposal_id=number, actor=decider, content_hash=proposal.content_hash, note="so")
+        proposal_comment(proposal_id=number, actor=decider, text="so")
+    overdue(proposal)
+    assert proposals_expire(actor=SHELL) == 1
+    waiting = make_draft(author=author.user)
+    make_version(document=make_definition(k="string", other="string"), entity_type=THING)
+    proposal_rebase(proposal_id=waiting.pk, actor=author)
+    proposal_withdraw(proposal_id=waiting.pk, actor=author)
+    found: JsonObject = {"users": 12}
+    told: dict[str, Any] = {"entity_type": THING, "subject": "f", "evidence": found, "actor": SHELL}
+    proposal_found(title="Found", reason="many have it", edits=adding("f"), **told)
+    proposal_faded(**told)
 
 
 def _run_the_jobs() -> set[str]:
