@@ -23,7 +23,7 @@ from django.utils import timezone
 
 import registry.services
 from registry.domain.extension import parse_extension
-from registry.models import QuotaGrant, SchemaVersion
+from registry.models import Proposal, QuotaGrant, SchemaVersion
 from registry.services.activation import schema_activate, schema_deactivate, schema_retire
 from registry.services.compatibility import compatibility_set
 from registry.services.extensions import (
@@ -38,6 +38,7 @@ from registry.services.proposal_trials import trial_request
 from registry.services.proposal_upkeep import proposals_expire
 from registry.services.proposals import (
     proposal_comment,
+    proposal_draft,
     proposal_edit,
     proposal_rebase,
     proposal_submit,
@@ -72,8 +73,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
-from tests.proposals.approved import make_approved, schema_admin
-from tests.proposals.making import adding, make_admin, make_draft, overdue
+from tests.proposals.approved import schema_admin
 from tests.registry.commands import said, written
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -155,40 +155,45 @@ def every_service() -> None:
 
 
 def _proposals(ada: User) -> None:
-    make_version(document=make_definition(a="string"), entity_type="third")
-    extension_save(entity_type="third", user_id=ada.pk, document=ADDITIONAL, actor=SHELL)
-    edits = [{"op": "add_field", "field": "own", "declaration": {"type": "number"}}]
-    proposal = make_approved(edits=edits, entity_type="third")
-    proposal_apply(proposal_id=proposal.pk, actor=schema_admin())
+    """One that is applied and undone, and others that end otherwise."""
+    kind = "third"
+    make_version(document=make_definition(a="string"), entity_type=kind)
+    extension_save(entity_type=kind, user_id=ada.pk, document=ADDITIONAL, actor=SHELL)
+    author, reviewer = schema_admin(), schema_admin()
+    one = _drafted(kind, author)
+    proposal_comment(proposal_id=one, actor=reviewer, text="why?")
+    proposal_edit(proposal_id=one, actor=author, title="More")
+    proposal_submit(proposal_id=one, actor=author)
+    decided: Any = {"proposal_id": one, "actor": reviewer, "note": "so"}
+    proposal_request_changes(**decided, content_hash=_content(one))
+    proposal_submit(proposal_id=one, actor=author)
+    trial_request(proposal_id=one, actor=author)
+    assert _run_the_jobs() >= {"try_proposal"}
+    proposal_approve(**decided, content_hash=_content(one))
+    stale, withdrawn, rejected = (_drafted(kind, author) for _ in range(3))
+    proposal_withdraw(proposal_id=withdrawn, actor=author)
+    proposal_submit(proposal_id=rejected, actor=author)
+    proposal_reject(proposal_id=rejected, actor=reviewer, content_hash=_content(rejected), note="no")
+    proposal_apply(proposal_id=one, actor=author)
     assert _run_the_jobs() >= {"settle_extensions"}
-    proposal_undo(proposal_id=proposal.pk, actor=schema_admin())
+    proposal_undo(proposal_id=one, actor=author)
     assert _run_the_jobs() >= {"restore_extensions"}
+    proposal_rebase(proposal_id=stale, actor=author)
+    told: Any = {"entity_type": kind, "subject": "z", "actor": SHELL}
+    edits: list[Json] = [{"op": "add_field", "field": "z", "declaration": {"type": "string"}}]
+    evidence: JsonObject = {"pattern": "field", "eligible": True, "users": 10}
+    proposal_found(**told, title="Add z", reason="many have it", edits=edits, evidence=evidence)
+    proposal_faded(**told, evidence={**evidence, "eligible": False})
+    proposals_expire(actor=SHELL)
 
-    _reviews()
+
+def _drafted(entity_type: str, author: Actor) -> int:
+    edits: Json = [{"op": "add_field", "field": "own", "declaration": {"type": "number"}}]
+    return proposal_draft(entity_type=entity_type, title="Add it", edits=edits, actor=author).pk
 
 
-def _reviews() -> None:
-    author, decider = (Actor.login(make_admin()) for _ in range(2))
-    make_version(document=make_definition(k="string"), entity_type=THING)
-    for service in (proposal_reject, proposal_request_changes, proposal_approve):
-        proposal = make_draft(author=author.user)
-        number = proposal.pk
-        proposal_edit(proposal_id=number, actor=author, edits=adding("e", "f"))  # type: ignore[arg-type]
-        trial_request(proposal_id=number, actor=author)
-        proposal = proposal_submit(proposal_id=number, actor=author)
-        assert _run_the_jobs() >= {"try_proposal"}
-        service(proposal_id=number, actor=decider, content_hash=proposal.content_hash, note="so")
-        proposal_comment(proposal_id=number, actor=decider, text="so")
-    overdue(proposal)
-    assert proposals_expire(actor=SHELL) == 1
-    waiting = make_draft(author=author.user)
-    make_version(document=make_definition(k="string", other="string"), entity_type=THING)
-    proposal_rebase(proposal_id=waiting.pk, actor=author)
-    proposal_withdraw(proposal_id=waiting.pk, actor=author)
-    found: JsonObject = {"users": 12}
-    told: dict[str, Any] = {"entity_type": THING, "subject": "f", "evidence": found, "actor": SHELL}
-    proposal_found(title="Found", reason="many have it", edits=adding("f"), **told)
-    proposal_faded(**told)
+def _content(proposal_id: int) -> str:
+    return Proposal.objects.get(pk=proposal_id).content_hash
 
 
 def _run_the_jobs() -> set[str]:
