@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import NamedTuple
 
 from fragments.domain.trial import Sampled, Side
@@ -63,6 +63,7 @@ def sample_of(
     return tuple(
         _sampled(outlooks[user_id], basis.entity_type, names, entity, keys[entity])
         for user_id, entity in chosen
+        if entity in keys
     )
 
 
@@ -70,11 +71,12 @@ def _entities(outlook: Outlook, basis: Basis, names: Collection[str]) -> list[st
     """Some entities of the user, first those with fragments that wait, none with a long history."""
     found: dict[str, None] = {}
     for name in outlook.judged:
-        spots = spots_waiting(entity_type=basis.entity_type, user_id=outlook.user_id, field=name, after=None)
-        for spot in spots:
-            if len(found) >= SAMPLE_ENTITIES:
-                break
-            found[spot.entity_id] = None
+        if len(found) < SAMPLE_ENTITIES:
+            spots = spots_waiting(
+                entity_type=basis.entity_type, user_id=outlook.user_id, field=name, after=None
+            )
+            entities = dict.fromkeys(spot.entity_id for spot in spots)
+            found.update(dict.fromkeys(islice(entities, SAMPLE_ENTITIES - len(found))))
     if len(found) < SAMPLE_ENTITIES:
         others = entities_showing(
             user_id=outlook.user_id, entity_type=basis.entity_type, names=names, limit=SAMPLE_ENTITIES
@@ -100,10 +102,11 @@ def _sampled(outlook: Outlook, entity_type: str, names: Collection[str], entity:
 
 def _promotions(outlook: Outlook, entity_type: str, entity: str) -> Iterator[NewObservation]:
     """The observations that the promotion would make of what waits of the entity."""
-    for declared in outlook.judged.values():
-        spots = spots_of_entity(
-            entity_type=entity_type, user_id=outlook.user_id, field=declared.name, entity_id=entity
-        )
+    found = spots_of_entity(
+        entity_type=entity_type, user_id=outlook.user_id, fields=outlook.judged.keys(), entity_id=entity
+    )
+    for name, spots in found.items():
+        declared = outlook.judged[name]
         yield from fragments_foreseen(
             entity_type=entity_type, user_id=outlook.user_id, declared=declared, spots=spots
         ).observations
