@@ -62,7 +62,6 @@ _SERVICES: dict[Action, Act] = {
     Action.APPLY: lambda p, a: proposal_apply(proposal_id=p.pk, actor=a),
     Action.UNDO: lambda p, a: proposal_undo(proposal_id=p.pk, actor=a),
     Action.TRY: lambda p, a: trial_request(proposal_id=p.pk, actor=a),
-    Action.TRY_UNDO: lambda p, a: trial_request(proposal_id=p.pk, actor=a),
     Action.EXPIRE: _expire,
     Action.OUTDATE: _outdate,
 }
@@ -87,7 +86,6 @@ _COMMANDS = {
     Action.APPLY: "apply_proposal",
     Action.UNDO: "undo_proposal",
     Action.TRY: "try_proposal",
-    Action.TRY_UNDO: "try_proposal",
 }
 _VERDICT = frozenset({Action.APPROVE, Action.REQUEST_CHANGES, Action.REJECT})
 

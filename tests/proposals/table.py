@@ -28,20 +28,20 @@ _STATES: Final = (
 )
 
 # In the order of _STATES: `>` and the state after, `=` where it stays, else the code of the refusal: W is wrong_state,
-# N not_in_review, D already_decided, E empty_proposal. `-` is what the system leaves as it is, without refusing.
+# N not_in_review, D already_decided. `-` is what is left as it is without a refusal. `try` stands for TRY_UNDO as well:
+# of what is applied, undoing it is tried.
 _ACTIONS: Final = """
     edit             =      =                  =                  >in_review         >in_review         W          W        W  W  W  W
     submit           >in_review W              >in_review         W                  W                  W          W        W  W  W  W
     approve          N      >approved          D                  D                  W                  N          D        D  D  D  D
     request_changes  N      >changes_requested D                  >changes_requested >changes_requested N          D        D  D  D  D
     reject           N      >rejected          D                  >rejected          >rejected          N          D        D  D  D  D
-    withdraw         >withdrawn >withdrawn     >withdrawn         >withdrawn         >withdrawn         >withdrawn W        W  W  =! W
+    withdraw         >withdrawn >withdrawn     >withdrawn         >withdrawn         >withdrawn         >withdrawn W        W  W  -  W
     rebase           W      W                  W                  W                  W                  >draft     W        W  W  W  W
     comment          =      =                  =                  =                  =                  =          =        =  =  =  =
-    try              =      =                  =                  =                  =                  W          W        W  W  W  W
+    try              =      =                  =                  =                  =                  W          =        W  W  W  W
     apply            W      W                  W                  >applied           >applied           W          D        D  D  D  D
     undo             W      W                  W                  W                  W                  W          >undone  D  D  D  D
-    try_undo         W      W                  W                  W                  W                  W          =        W  W  W  W
     expire           -      >expired           >expired           >expired           >expired           >expired   -        -  -  -  -
     outdate          >stale >stale             >stale             >stale             >stale             -          -        -  -  -  -
 """  # noqa: E501
@@ -60,7 +60,6 @@ ROWS: Final[dict[Action, dict[str, int]]] = {
     Action.REJECT: {"decisions": 1},
     Action.COMMENT: {"comments": 1},
     Action.TRY: {"trials": 1},
-    Action.TRY_UNDO: {"trials": 1},
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from registry.domain.proposal import MOVES, Action, State
 from tests.proposals.doors import Commands, Services
-from tests.proposals.table import CELLS, Cell, Door
+from tests.proposals.table import BY_SYSTEM, CELLS, Cell, Door
 from tests.proposals.walking import walk
 
 pytestmark = pytest.mark.django_db
@@ -33,15 +33,22 @@ def test_a_command_does_what_the_table_says(cell: Cell, tmp_path: Path) -> None:
 
 
 def test_the_table_is_whole_and_agrees_with_the_one_of_the_domain() -> None:
+    # The system alone notes a failure; to try means to try undoing, of what is applied.
+    named = set(Action) - {Action.FAIL, Action.TRY_UNDO}
     assert Counter((cell.action, cell.state) for cell in CELLS) == Counter(
-        (action, state) for action in Action if action is not Action.FAIL for state in State
+        (action, state) for action in named for state in State
     )
     moves = {
         (cell.action, cell.state): cell.after for cell in CELLS if cell.code is None and not cell.is_nothing
     }
     assert moves == {
-        (action, state): after
+        (Action.TRY if action is Action.TRY_UNDO else action, state): after
         for action, found in MOVES.items()
         if action is not Action.FAIL
         for state, after in found.items()
     }
+
+
+def test_every_action_is_walked_through_services_and_all_that_people_do_through_commands() -> None:
+    assert SERVICES.actions == {cell.action for cell in CELLS}
+    assert COMMANDS.actions == SERVICES.actions - BY_SYSTEM
