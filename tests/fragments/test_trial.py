@@ -11,13 +11,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
-from fragments.domain.trial import Rate, Trial
+from fragments.domain.trial import Difference, Rate, Trial, trial_difference
+from fragments.selectors_trials import applied_of
 from fragments.services import backfill, trial
 from fragments.services.backfill_runs import PROMOTE
 from registry.domain.trial_values import VALUES, without_values
 from registry.errors_proposals import ProposalNotFound, StaleContent, WrongState
 from registry.models import Proposal, ProposalAct, ProposalTrial, TrialState
 from registry.selectors_trials import trial_job, trial_live, trial_newest, trial_of
+from registry.services.proposal_apply import proposal_apply
 from registry.services.proposal_trials import trial_fail, trial_finish, trial_request
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject, canonical_json
@@ -37,7 +39,7 @@ from tests.factories import (
 )
 from tests.fragments.trials import result_of, tried
 from tests.permissions.scene import everything
-from tests.proposals.approved import make_proposal
+from tests.proposals.approved import approve, make_proposal
 from tests.proposals.standing import work
 from tests.snapshots.deaths import Died
 
@@ -361,6 +363,62 @@ def test_the_estimate_goes_by_the_last_jobs_that_did_enough(admin: User) -> None
     measured = result_of(tried(proposal)).estimate
     assert measured.promotion == Rate(26, 2, is_measured=True)
     assert measured.seconds == 13 + measured.recomputation.seconds
+
+
+# --- what comes after -------------------------------------------------------------------------------------------------
+def applied(edits: list[Any], admin: User) -> tuple[Proposal, Trial]:
+    """A proposal that was tried, approved and applied, and what the trial had said; jobs are still owed."""
+    proposal = make_proposal(edits=edits, author=admin)
+    said = result_of(tried(proposal))
+    approve(proposal=proposal)
+    return proposal_apply(proposal_id=proposal.pk, actor=as_login(admin)), said
+
+
+def test_what_arrives_in_between_is_the_difference(admin: User, owners: dict[str, User]) -> None:
+    proposal = make_proposal(edits=[ADD_SIZE], author=admin)
+    said = result_of(tried(proposal))
+    make_run(records=[{"k": "late", "size": 5}, {"k": "later", "size": "6"}], user=owners["waits"])
+    approve(proposal=proposal)
+    proposal = proposal_apply(proposal_id=proposal.pk, actor=as_login(admin))
+    assert not applied_of(proposal=proposal, act=ProposalAct.APPLY).is_over
+    work()
+    proposal.refresh_from_db()
+
+    done = applied_of(proposal=proposal, act=ProposalAct.APPLY)
+
+    assert done.is_over
+    assert trial_difference(said, done) == (
+        Difference("size", "promoted", 23, 25),
+        Difference("size", "converted", 1, 2),
+        Difference("", "snapshots_recomputed", 27, 29),
+    )
+
+
+@pytest.mark.usefixtures("owners")
+def test_of_what_is_applied_undoing_is_tried(admin: User) -> None:
+    proposal, said = applied([ADD_SIZE], admin)
+    work()
+
+    made = tried(proposal, as_login(admin))
+
+    assert (made.state, made.act) == (TrialState.DONE, ProposalAct.UNDO)
+    back, size = result_of(made), result_of(made).fields["size"]
+    assert (back.base_version, back.changes["size"]) == ("1.1.0", "removed")
+    assert (size.given_back, size.taken_back, size.promoted) == (1, said.fields["size"].promoted, 0)
+    assert (back.counts.quota_taken, back.counts.extensions_touched) == (1, 1)
+    assert back.counts.snapshots_recomputed == said.counts.snapshots_recomputed
+    assert trial_of(proposal) == made
+    before = trial_of(proposal, ProposalAct.APPLY)
+    assert before is not None
+    assert before.act == ProposalAct.APPLY
+
+
+@pytest.mark.usefixtures("owners")
+def test_what_a_later_version_forbids_to_undo_is_not_tried_to_its_end(admin: User) -> None:
+    proposal, _ = applied([ADD_SIZE], admin)
+    work()
+    make_version(document=make_definition(k="string", size="number"))
+    assert tried(proposal, as_login(admin)).error == "stale_content"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
