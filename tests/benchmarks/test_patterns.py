@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from fragments.models import RawFragmentAggregate
 from fragments.services.patterns import candidates_propose, patterns_look
 from registry.models import ExtensionRevision, Proposal
-from schemaevo.kernel.canonical import canonical_json, content_hash
+from schemaevo.kernel.canonical import Json, canonical_json, content_hash
 from schemaevo.kernel.owners import owners_create
 from tests.benchmarks.commands import peak_memory_of
 from tests.benchmarks.figures import Printer, alternating, scaled, seconds
@@ -124,7 +124,7 @@ def _extensions(rng: random.Random, entity_type: str, owners: Sequence[int]) -> 
     for owner in owners:
         count = rng.randint(FIELDS_MAX // 2, FIELDS_MAX)
         names = [_shared(rng) if rng.random() < 0.8 else f"own_{owner}_{n}" for n in range(count)]
-        fields = {name: {"type": _type_of(rng, name)} for name in names}
+        fields: dict[str, Json] = {name: {"type": _type_of(rng, name)} for name in names}
         yield (
             *(owner, entity_type, 1, "1.0.0", canonical_json(fields), "{}"),
             *(content_hash(fields), True, "edit", "{}", ""),

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fragments.selectors_counting import REBUILD
@@ -390,3 +392,31 @@ def test_a_draft_whose_field_nobody_has_any_more_says_so(shared: None) -> None:
     assert outcomes(analysed()) == {"smell": "faded"}
     evidence = Proposal.objects.get().evidence
     assert evidence["obstacles"] == [{"code": "too_few_users", "message": "no users; 10 are needed"}]
+
+
+def test_a_look_leaves_the_planner_of_its_transaction_as_it_was(shared: None) -> None:
+    def settings_now() -> tuple[str, str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('enable_nestloop'), current_setting('jit')")
+            row: tuple[str, str] = cursor.fetchone()
+            return row
+
+    users_with_values(10, smell="sweet")
+    before = settings_now()
+    looked()
+    assert settings_now() == before
+    assert before[0] == "on"
+
+
+def test_a_look_takes_as_many_queries_for_many_fields_as_for_few(shared: None) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            looked()
+        return len(captured)
+
+    users_with_own(10, smell="string")
+    looked()
+    few = queries()
+    users_with_own(10, **{f"field_{n}_name": "string" for n in range(20)})
+    assert queries() == few
+    assert len(looked().candidates) == 21

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from fragments.domain.recommendation import Recommendation
 from fragments.models import RawFragment
@@ -23,6 +24,7 @@ from schemaevo.kernel.canonical import canonical_bytes
 from schemaevo.kernel.owners import owners_by_username
 from tests.data.make_debian_excerpt import LISTS, NUMBERS, read_stanzas
 from tests.factories import NOON, SHELL, make_definition, make_version
+from tests.fragments.patterns import analysed, looked, outcomes
 
 pytestmark = [pytest.mark.long, pytest.mark.django_db(transaction=True)]
 
@@ -114,6 +116,17 @@ def test_the_known_answers_hold_in_the_whole_index(tmp_path: Path) -> None:
         assert one is not None
         assert one.is_eligible == (len(packages) >= 3), maintainer
     assert RawFragment.objects.count() > len(records)
+
+    # Whatever ten maintainers share is proposed, unless all of it together is not to be relied upon.
+    patterns = looked(PACKAGE)
+    shared = {name for name in undeclared if len(having[name]) >= settings.SCHEMAEVO_PATTERN_USERS}
+    proposed = {one.subject: one.evidence["users"] for one in patterns.candidates}
+    assert proposed == {name: len(having[name]) for name in shared if found[name].is_eligible}
+    assert {"Ruby-Versions", "Build-Ids"} <= proposed.keys()
+    assert "Ghc-Package" not in proposed
+    assert {one.use.name for one in patterns.others} == shared - proposed.keys()
+    assert outcomes(analysed(PACKAGE)) == dict.fromkeys(proposed, "drafted")
+    assert outcomes(analysed(PACKAGE)) == dict.fromkeys(proposed, "unchanged")
 
     make_version(document=make_definition(Package="string"), entity_type=BARE)
     load(list(every(records, len(records) // BARE_PACKAGES)), BARE, "typed")
