@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
+from django.db import transaction
 
 from fragments.services.patterns import candidates_propose
 from registry.models import Proposal, SchemaVersion
@@ -12,8 +14,8 @@ from registry.services.activation import schema_activate
 from schemaevo.kernel.models import AuditEvent
 from tests.factories import SHELL, THING, make_compatibility, make_definition, make_version
 from tests.fragments.patterns import looked, outcomes, users_with_own
-from tests.rounds import rounds
-from tests.threads import side_by_side
+from tests.threads import PATIENCE_S, Aside, side_by_side, waiting_for_locks
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,31 +32,45 @@ def test_several_analyses_at_once_draft_each_field_once() -> None:
     assert Proposal.objects.count() == AuditEvent.objects.filter(action="proposal.draft").count() == 2
 
 
-def test_a_draft_is_made_to_the_version_that_is_in_force_when_it_is_committed() -> None:
+@pytest.fixture
+def versions() -> list[SchemaVersion]:
+    """Ten users share a field; of two global versions that lack it the first is in force."""
     users_with_own(10, apples="number")
     make_compatibility()
-    versions = [
+    return [
         make_version(document=make_definition(k="string")),
         make_version(document=make_definition(k="string", other="string"), is_active=False),
     ]
-    candidates = looked().candidates
-    assert [one.subject for one in candidates] == ["apples"]
-    for number in range(rounds(10)):
-        Proposal.objects.filter(state="draft").update(state="withdrawn", evidence={})
-        following = versions[(number + 1) % 2]
 
-        def activate(version_id: int = following.pk) -> str:
-            schema_activate(version_id=version_id, actor=SHELL, without_review="a test wants it")
-            # Whatever was drafted to the version before is there to be seen, and nothing else comes after.
-            stale = Proposal.objects.filter(state="draft").exclude(base_version=version_id)
-            return str(stale.update(state="stale"))
 
-        side_by_side(
-            [activate, lambda: str(candidates_propose(entity_type=THING, candidates=candidates, actor=SHELL))]
-        )
-        in_force = SchemaVersion.objects.get(user=None, is_active=True)
-        assert in_force.pk == following.pk
-        drafts = Proposal.objects.filter(state="draft")
-        assert all(draft.base_version_id == in_force.pk for draft in drafts)
-        assert Proposal.objects.filter(state__in=["draft", "stale"]).count() == 1
-        Proposal.objects.filter(state="stale").update(state="withdrawn", evidence={})
+def propose() -> None:
+    candidates_propose(entity_type=THING, candidates=looked().candidates, actor=SHELL)
+
+
+def activate(version: SchemaVersion) -> None:
+    schema_activate(version_id=version.pk, actor=SHELL, without_review="a test wants it")
+
+
+def test_another_version_comes_into_force_only_after_the_drafts_can_be_seen(
+    versions: list[SchemaVersion],
+) -> None:
+    before, after = versions
+    with ExitStack() as stack:
+        with transaction.atomic():
+            propose()
+            future = stack.enter_context(Aside(partial(activate, after)))
+            wait_for(waiting_for_locks, "the activation to wait")
+            assert SchemaVersion.objects.get(user=None, is_active=True) == before
+        future.result(PATIENCE_S)
+    assert Proposal.objects.get().base_version == before
+
+
+def test_drafts_are_made_to_the_version_that_came_into_force_meanwhile(versions: list[SchemaVersion]) -> None:
+    after = versions[1]
+    with ExitStack() as stack:
+        with transaction.atomic():
+            activate(after)
+            future = stack.enter_context(Aside(propose))
+            wait_for(waiting_for_locks, "the analysis to wait")
+        future.result(PATIENCE_S)
+    assert Proposal.objects.get().base_version == after
