@@ -16,9 +16,9 @@ from django.db import transaction
 
 from fragments.selectors_patterns import Candidate, Patterns, patterns_of
 from fragments.selectors_usage import entity_types_used
+from registry.services.proposals import PROPOSE
 from registry.services.proposals_found import (
     ANALYSIS,
-    MAY_PROPOSE,
     Outcome,
     entity_types_found,
     proposal_faded,
@@ -81,7 +81,7 @@ def candidates_propose(*, entity_type: str, candidates: Sequence[Candidate], act
 
     What the registry refuses of one does not cost the others. Raises: Denied; LockTimeout.
     """
-    actor.require(MAY_PROPOSE)
+    actor.require(PROPOSE)
     # Before any row, and outside of the savepoints below, whose rollback would give it back.
     hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
     return [_propose(entity_type, candidate, actor) for candidate in candidates]

@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 from django.db import transaction
 from django.db.models import QuerySet
 
-from registry.domain.definition import NO_FIELDS
-from registry.domain.edit_documents import parse_edits
-from registry.domain.edits import edited
+from registry.domain.edits import Edit
 from registry.domain.proposal import OPEN, State
+from registry.domain.proposal_edits import parse_proposal_edits
 from registry.models import Proposal, ProposalOrigin, SchemaVersion
 from registry.selectors import version_in_force
 from registry.services.locking import require_entity_type
+from registry.services.proposals import PROPOSE, admissible_edits
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
@@ -27,7 +27,6 @@ from schemaevo.kernel.locks import LockSpace, hold
 
 #: As which part of the system an analysis acts that nobody asked for.
 ANALYSIS: Final = "analysis"
-MAY_PROPOSE: Final = "registry.propose_schema"
 #: How somebody says that they do not want what an analysis found. Undoing says so too: what was taken back does not
 #: come again by itself.
 _DISMISSED: Final = (State.REJECTED, State.WITHDRAWN, State.UNDONE)
@@ -53,17 +52,20 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Content:
+    """What a proposal says: its edits, made to the version in force."""
+
     title: str
     reason: str
-    edits: list[Json]
+    edits: tuple[Edit, ...]
     base: SchemaVersion | None
 
     @property
-    def values(self) -> dict[str, object]:
+    def columns(self) -> dict[str, object]:
+        """The same as its row has it."""
         return {
             "title": self.title,
             "reason": self.reason,
-            "edits": self.edits,
+            "edits": [edit.to_json() for edit in self.edits],
             "base_version": self.base,
         }
 
@@ -86,27 +88,28 @@ def proposal_found(
     too, made to the version in force; every other keeps its content. The same once more changes nothing. Whoever acts,
     what an analysis found has no author, until somebody submits it.
 
-    Raises: Denied; InvalidEdits, InvalidDefinition for edits that cannot be made to the version in force; Invalid
-    `invalid_entity_type`; LockTimeout.
+    Raises: Denied; InvalidEdits, InvalidDefinition, EmptyProposal, IncompatibleChange for edits that cannot be made to
+    the version in force; Invalid `invalid_entity_type`; LockTimeout.
     """
-    actor.require(MAY_PROPOSE)
+    actor.require(PROPOSE)
     require_entity_type(entity_type)
+    parsed = parse_proposal_edits(list(edits))
     # Until this is committed no other version comes into force, which would make drafts stale that it can see.
     hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
     base = version_in_force(entity_type=entity_type, user_id=None)
-    content = _Content(title, reason, list(edits), base)
+    content = _Content(title, reason, parsed, base)
     proposal = _open(entity_type, subject)
     if proposal is None:
         if _is_dismissed(entity_type, subject, evidence):
             return Found(None, Outcome.DISMISSED)
-        _require_possible(content)
+        _require_possible(entity_type, content)
         # Of two analyses at the same time the second waits for the first, and then finds its draft.
         proposal, is_new = _rows(entity_type, subject).get_or_create(
             entity_type=entity_type,
             subject=subject,
             origin=ProposalOrigin.ANALYSIS,
             state__in=OPEN,
-            defaults={**content.values, "evidence": evidence},
+            defaults={**content.columns, "evidence": evidence},
         )
         if is_new:
             proposal.refresh_from_db()
@@ -114,7 +117,7 @@ def proposal_found(
             return Found(proposal.pk, Outcome.DRAFTED)
     is_changed = _note(proposal, evidence, actor)
     if _is_untouched(proposal) and not _says(proposal, content):
-        _require_possible(content)
+        _require_possible(entity_type, content)
         _rewrite(proposal, content, actor)
         is_changed = True
     return Found(proposal.pk, Outcome.REFRESHED if is_changed else Outcome.UNCHANGED)
@@ -127,7 +130,7 @@ def proposal_faded(*, entity_type: str, subject: str, evidence: JsonObject, acto
 
     Raises: Denied; LockTimeout.
     """
-    actor.require(MAY_PROPOSE)
+    actor.require(PROPOSE)
     hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
     proposal = _open(entity_type, subject)
     if proposal is None:
@@ -172,8 +175,8 @@ def _users(evidence: JsonObject) -> int:
     return users if isinstance(users, int) else 0
 
 
-def _require_possible(content: _Content) -> None:
-    edited(content.base.parsed if content.base else NO_FIELDS, parse_edits(content.edits))
+def _require_possible(entity_type: str, content: _Content) -> None:
+    admissible_edits(entity_type=entity_type, base=content.base, edits=content.edits)
 
 
 def _is_untouched(proposal: Proposal) -> bool:
@@ -183,10 +186,14 @@ def _is_untouched(proposal: Proposal) -> bool:
 
 
 def _says(proposal: Proposal, content: _Content) -> bool:
-    """Whether it says this of the version in force."""
+    """Whether it says this of the version in force. Its title is not asked: a login may have found a better one."""
     is_based = proposal.state == State.DRAFT and proposal.base_version == content.base
-    is_named = (proposal.title, proposal.reason) == (content.title, content.reason)
-    return is_based and is_named and canonical_json(proposal.edits) == canonical_json(content.edits)
+    return is_based and _has_edits(proposal, content)
+
+
+def _has_edits(proposal: Proposal, content: _Content) -> bool:
+    edits: list[Json] = [edit.to_json() for edit in content.edits]
+    return canonical_json(proposal.edits) == canonical_json(edits)
 
 
 def _note(proposal: Proposal, evidence: JsonObject, actor: Actor) -> bool:
@@ -203,18 +210,22 @@ def _note(proposal: Proposal, evidence: JsonObject, actor: Actor) -> bool:
 
 
 def _rewrite(proposal: Proposal, content: _Content, actor: Actor) -> None:
-    """The draft says what the analysis found now; a stale one is a draft again."""
+    """The draft says what the analysis found now; a stale one is a draft again. A title of other edits says nothing."""
     before = _told(proposal)
-    Proposal.objects.filter(pk=proposal.pk).update(**content.values, state=State.DRAFT.value)
+    columns = {"base_version": content.base} if _has_edits(proposal, content) else content.columns
+    Proposal.objects.filter(pk=proposal.pk).update(**columns, state=State.DRAFT.value)
     proposal.refresh_from_db()
     _audit("refresh", proposal, actor, before=before)
 
 
 def _told(proposal: Proposal) -> JsonObject:
+    base = proposal.base_version
     return {
         "state": str(proposal.state),
+        "base": base.number if base else None,
         "content_hash": proposal.content_hash,
-        "base_version": proposal.base_version_id,
+        "edits": proposal.edits,
+        "title": proposal.title,
         "eligible": proposal.evidence.get("eligible"),
     }
 

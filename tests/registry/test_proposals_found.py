@@ -9,6 +9,9 @@ import pytest
 from registry.domain.problems import InvalidEdits
 from registry.domain.proposal import State
 from registry.models import Proposal, ProposalOrigin
+from registry.services.proposal_reviews import proposal_reject, proposal_request_changes
+from registry.services.proposal_upkeep import proposals_expire
+from registry.services.proposals import proposal_edit, proposal_submit, proposal_withdraw
 from registry.services.proposals_found import (
     Found,
     entity_types_found,
@@ -20,7 +23,7 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.errors import Denied
 from schemaevo.kernel.models import AuditEvent
-from tests.factories import SHELL, THING, make_compatibility, make_definition, make_login, make_version
+from tests.factories import NOON, SHELL, THING, make_definition, make_login, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -45,19 +48,28 @@ def found(edit: JsonObject | None = None, said: JsonObject | None = None, **more
     return proposal_found(edits=[edit or add()], evidence=said or evidence(), actor=SHELL, **given)
 
 
-def put(proposal: Proposal, state: State, **columns: Any) -> None:
-    """The proposal is in that state, by the moves that the database knows."""
-    login = make_login()
-    path = {
-        State.IN_REVIEW: [State.IN_REVIEW],
-        State.CHANGES_REQUESTED: [State.IN_REVIEW, State.CHANGES_REQUESTED],
-        State.REJECTED: [State.IN_REVIEW, State.REJECTED],
-        State.EXPIRED: [State.STALE, State.EXPIRED],
-    }.get(state, [state])
-    for step in path:
-        submitted = {"author": login, "submitted_at": proposal.created_at} if step == State.IN_REVIEW else {}
-        Proposal.objects.filter(pk=proposal.pk).update(state=step.value, **submitted, **columns)
+def put(proposal: Proposal, state: State) -> None:
+    """Logins have brought the proposal into that state; a draft was edited, and a stale one before it was outdated."""
+    login, other = (Actor.login(make_login(role="schema_admin")) for _ in range(2))
+    one: dict[str, Any] = {"proposal_id": proposal.pk, "actor": login}
+    if state in (State.DRAFT, State.STALE):
+        proposal_edit(**one, edits=[add(kind="boolean")])
+    elif state is State.WITHDRAWN:
+        proposal_withdraw(**one)
+    else:
+        proposal_submit(**one)
+    if state is State.STALE:
+        make_version(document=make_definition(k="string", another="string"))
+    decided: dict[str, Any] = {"proposal_id": proposal.pk, "actor": other, "note": "no"}
+    if state is State.CHANGES_REQUESTED:
+        proposal_request_changes(**decided, content_hash=proposal.content_hash)
+    if state is State.REJECTED:
+        proposal_reject(**decided, content_hash=proposal.content_hash)
+    if state is State.EXPIRED:
+        Proposal.objects.filter(pk=proposal.pk).update(expires_at=NOON)
+        assert proposals_expire(actor=SHELL) == 1
     proposal.refresh_from_db()
+    assert proposal.state == state
 
 
 def drafted() -> Proposal:
@@ -114,9 +126,9 @@ def test_a_draft_that_nobody_touched_gets_other_edits() -> None:
 
 def test_a_stale_one_that_nobody_touched_is_a_draft_on_the_version_in_force() -> None:
     proposal = drafted()
-    make_compatibility()
     version = make_version(document=make_definition(k="string", other="string"))
-    Proposal.objects.filter(pk=proposal.pk, state=State.DRAFT).update(state=State.STALE)
+    proposal.refresh_from_db()
+    assert proposal.state == State.STALE
     assert found() == (proposal.pk, "refreshed")
     proposal.refresh_from_db()
     assert (proposal.state, proposal.base_version) == (State.DRAFT, version)
@@ -126,11 +138,7 @@ def test_a_stale_one_that_nobody_touched_is_a_draft_on_the_version_in_force() ->
 @pytest.mark.parametrize("state", [State.DRAFT, State.IN_REVIEW, State.CHANGES_REQUESTED, State.STALE])
 def test_what_a_login_has_touched_gets_the_evidence_and_keeps_its_content(state: State) -> None:
     proposal = drafted()
-    if state is not State.DRAFT:
-        put(proposal, state, last_editor=make_login())
-    else:
-        Proposal.objects.filter(pk=proposal.pk).update(last_editor=make_login())
-        proposal.refresh_from_db()
+    put(proposal, state)
     content = proposal.content_hash, proposal.state, proposal.title
     assert found(add(kind="number"), evidence(40), title="Another") == (proposal.pk, "refreshed")
     proposal.refresh_from_db()
@@ -138,14 +146,28 @@ def test_what_a_login_has_touched_gets_the_evidence_and_keeps_its_content(state:
     assert proposal.evidence == evidence(40)
 
 
+def test_a_title_that_a_login_gave_stays_until_other_edits_are_found() -> None:
+    proposal = drafted()
+    login = Actor.login(make_login(role="schema_admin"))
+    proposal_edit(proposal_id=proposal.pk, actor=login, title="What it smells of")
+    assert found().outcome == "unchanged"
+    make_version(document=make_definition(k="string", another="string"))
+    assert found().outcome == "refreshed"
+    proposal.refresh_from_db()
+    assert proposal.title == "What it smells of"
+    assert found(add(kind="number")).outcome == "refreshed"
+    proposal.refresh_from_db()
+    assert proposal.title == "Add it"
+
+
 def test_there_is_one_open_proposal_of_a_field_whatever_was_found_of_it() -> None:
     proposal = drafted()
-    make_compatibility()
     make_version(document=make_definition(k="string", smell="number"))
-    Proposal.objects.filter(pk=proposal.pk, state=State.DRAFT).update(state=State.STALE)
     converter: JsonObject = {"op": "add_converter", "field": FIELD, "converter": "string_to_number"}
     assert found(converter, evidence(pattern="converter")) == (proposal.pk, "refreshed")
-    assert Proposal.objects.get().edits == [converter]
+    spelled_out = {"from": "string", "to": "number", "function": "string_to_number"}
+    assert Proposal.objects.get().edits == [{**converter, "converter": spelled_out}]
+    assert found(converter, evidence(pattern="converter")) == (proposal.pk, "unchanged")
 
 
 @pytest.mark.parametrize("state", [State.REJECTED, State.WITHDRAWN])
