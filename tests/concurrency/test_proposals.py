@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import pytest
+from django.db import transaction
 
 from registry.domain.proposal import State
 from registry.models import SchemaVersion
@@ -14,7 +16,13 @@ from registry.selectors import version_in_force
 from registry.services.proposal_apply import proposal_apply
 from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
 from registry.services.proposal_upkeep import proposals_expire
-from registry.services.proposals import proposal_comment, proposal_draft, proposal_edit, proposal_submit
+from registry.services.proposals import (
+    proposal_comment,
+    proposal_draft,
+    proposal_edit,
+    proposal_rebase,
+    proposal_submit,
+)
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.models import AuditEvent, User
@@ -29,7 +37,8 @@ from tests.proposals.making import (
     overdue,
 )
 from tests.rounds import rounds
-from tests.threads import side_by_side
+from tests.threads import PATIENCE_S, Aside, side_by_side, waiting_for_locks
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -225,6 +234,28 @@ def test_a_draft_and_a_change_of_what_is_in_force_meet_and_none_is_outdated_unse
         present = version_in_force(entity_type=THING, user_id=None)
         for proposal in Proposal.objects.exclude(state=State.STALE):
             assert proposal.base_version == present
+
+
+@pytest.mark.parametrize("is_stale", [False, True])
+def test_who_drafts_or_rebases_waits_for_a_change_that_is_not_committed_and_begins_from_it(
+    is_stale: bool,
+) -> None:
+    make_base(k="string")
+    ann = make_admin()
+    proposal = make_draft(author=ann)
+    if is_stale:
+        make_base(k="string", first="string")
+    act: Act = partial(make_draft, author=ann)
+    if is_stale:
+        act = partial(proposal_rebase, proposal_id=proposal.pk, actor=Actor.login(ann))
+    with ExitStack() as stack:
+        with transaction.atomic():
+            present = make_base(k="string", first="string", second="string")
+            waiting = stack.enter_context(Aside(act))
+            wait_for(lambda: waiting_for_locks() == 1, "the draft to wait")
+        waiting.result(PATIENCE_S)
+    assert Proposal.objects.latest("edited_at").base_version == present
+    assert Proposal.objects.filter(state=State.DRAFT).count() == 1
 
 
 def test_an_approval_and_a_change_of_what_is_in_force_meet() -> None:
