@@ -50,7 +50,7 @@ from schemaevo.kernel.canonical import Json, JsonObject
 #: Names of fields that are used by fewer users are not shown beside others either.
 NEAR_USERS: Final = 3
 #: Names of a type that are looked at, those of most users first.
-NAMES_MAX: Final = 10_000
+NAMES_MAX: Final = 5_000
 #: Fields that one query counts.
 FIELDS_AT_ONCE: Final = 1_000
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from registry.domain.names import normalised_name
 
@@ -30,17 +31,46 @@ class UsedName:
 
 
 class NearNames:
-    """Names to look among. Made once for many questions, since each of them is compared with all."""
+    """Names to look among: in the time of a few look-ups each, and of a quick glance at those of like length."""
 
     def __init__(self, names: Iterable[UsedName]) -> None:
-        self._names = [(_Form(used.name), used) for used in names]
+        self._by_stem: dict[str, list[UsedName]] = defaultdict(list)
+        self._by_words: dict[_Words, list[UsedName]] = defaultdict(list)
+        self._by_core: dict[_Words, list[UsedName]] = defaultdict(list)
+        self._by_length: dict[int, list[tuple[int, str, UsedName]]] = defaultdict(list)
+        for used in names:
+            form = _Form(used.name)
+            for stem in form.stems:
+                self._by_stem[stem].append(used)
+            for core in form.cores:
+                self._by_core[core].append(used)
+            self._by_words[form.words].append(used)
+            self._by_length[len(form.letters)].append((form.bits, form.letters, used))
 
     def of(self, name: str) -> tuple[UsedName, ...]:
         """The names that are near to this one: what is declared first, then by users."""
         form = _Form(name)
-        found = [used for other, used in self._names if used.name != name and _are_near(form, other)]
+        near = {*self._by_core.get(form.words, ()), *self._mistyped(form)}
+        for stem in form.stems:
+            near.update(self._by_stem.get(stem, ()))
+        for core in form.cores:
+            near.update(self._by_words.get(core, ()))
+        found = [used for used in near if used.name != name and _digits(used.name) == form.digits]
         found.sort(key=lambda used: (not used.is_declared, -used.users, used.name))
         return tuple(found[:SHOWN_MAX])
+
+    def _mistyped(self, form: _Form) -> Iterator[UsedName]:
+        """Those of which one letter is another, or two where both names are long enough."""
+        length = len(form.letters)
+        for other_length in range(length - 2, length + 3):
+            shorter = min(length, other_length)
+            most = 2 if shorter >= TWO_LETTERS_FROM else 1 if shorter >= ONE_LETTER_FROM else 0
+            if abs(length - other_length) > most or not most:
+                continue
+            for bits, letters, used in self._by_length.get(other_length, ()):
+                # Few pass what is quick to ask, and only they are compared letter by letter.
+                if (bits ^ form.bits).bit_count() <= 2 * most and _is_within(form.letters, letters, most):
+                    yield used
 
 
 def are_near(one: str, other: str) -> bool:
@@ -50,24 +80,36 @@ def are_near(one: str, other: str) -> bool:
     `typings`), by a word of two letters before or behind (`active`, `is_active`), by one letter (of names with five or
     more) or by two (eight or more). Names with other digits never do: `line_1` is not `line_2`.
     """
-    return one != other and _are_near(_Form(one), _Form(other))
+    return bool(NearNames([UsedName(other, 0)]).of(one))
+
+
+_Words: TypeAlias = tuple[str, ...]
 
 
 class _Form:
-    """What is compared of a name."""
+    """What is compared of a name. `cores` are its words without one at an end that may be left out."""
 
-    __slots__ = ("bits", "digits", "length", "letters", "stems", "words")
+    __slots__ = ("bits", "cores", "digits", "letters", "stems", "words")
 
     def __init__(self, name: str) -> None:
-        self.words = normalised_name(name).split("_")
+        self.words: _Words = tuple(normalised_name(name).split("_"))
         self.letters = "".join(self.words)
-        self.length = len(self.letters)
-        self.digits = "".join(filter(str.isdigit, self.letters))
+        self.digits = _digits(name)
         self.stems = frozenset(_stems(self.letters))
+        cores = ((self.words[0], self.words[1:]), (self.words[-1], self.words[:-1]))
+        self.cores = {
+            core
+            for affix, core in cores
+            if len(affix) <= _AFFIX_MAX and len("".join(core)) >= ONE_LETTER_FROM
+        }
         #: Which letters occur. A letter that is taken for another changes two of these at most.
         self.bits = 0
         for letter in self.letters:
             self.bits |= 1 << (ord(letter) & 63)
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
 
 
 def _stems(letters: str) -> Iterator[str]:
@@ -78,37 +120,19 @@ def _stems(letters: str) -> Iterator[str]:
             yield stem
 
 
-def _are_near(one: _Form, other: _Form) -> bool:
-    if one.digits != other.digits:
-        return False
-    if not one.stems.isdisjoint(other.stems) or _differ_by_affix(one.words, other.words):
-        return True
-    shorter = min(one.length, other.length)
-    if shorter < ONE_LETTER_FROM:
-        return False
-    most = 2 if shorter >= TWO_LETTERS_FROM else 1
-    # Few pass what is quick to ask, and only they are compared letter by letter.
-    if abs(one.length - other.length) > most or (one.bits ^ other.bits).bit_count() > 2 * most:
-        return False
-    return _is_within(one.letters, other.letters, most)
-
-
-def _differ_by_affix(one: list[str], other: list[str]) -> bool:
-    few, many = sorted((one, other), key=len)
-    if len(many) != len(few) + 1 or len("".join(few)) < ONE_LETTER_FROM:
-        return False
-    return (many[1:] == few and len(many[0]) <= _AFFIX_MAX) or (
-        many[:-1] == few and len(many[-1]) <= _AFFIX_MAX
-    )
-
-
 def _is_within(one: str, other: str, most: int) -> bool:
     """Whether so many letters that are put in, taken away or changed make one text of the other."""
-    row = list(range(len(other) + 1))
-    for i, letter in enumerate(one, start=1):
-        before, row = row, [i]
-        for j, opposite in enumerate(other, start=1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != opposite)))
-        if min(row) > most:
-            return False
-    return row[-1] <= most
+    shorter = min(len(one), len(other))
+    same = 0
+    while same < shorter and one[same] == other[same]:
+        same += 1
+    one, other = one[same:], other[same:]
+    if not one or not other:
+        return len(one) + len(other) <= most
+    if not most:
+        return False
+    return (
+        _is_within(one[1:], other[1:], most - 1)
+        or _is_within(one[1:], other, most - 1)
+        or _is_within(one, other[1:], most - 1)
+    )

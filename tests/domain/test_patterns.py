@@ -244,6 +244,18 @@ def test_one_letter_more_or_another_one_is_near(name: str, at: int, letter: str)
     assert are_near(name, name[:at] + letter + name[at + 1 :])
 
 
+@given(st.text("abc", min_size=8, max_size=12), st.text("abc", min_size=8, max_size=12))
+def test_of_long_names_two_letters_may_be_others_and_not_three(one: str, other: str) -> None:
+    """Against the table that everybody knows."""
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, start=1):
+        before, row = row, [i]
+        for j, opposite in enumerate(other, start=1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (letter != opposite)))
+    if one != other:
+        assert are_near(one, other) == (row[-1] <= 2)
+
+
 def test_at_most_five_near_names_are_shown_declared_ones_first_then_by_users() -> None:
     names = [UsedName(f"typing{'s' * n}", n) for n in range(1, 2)]
     names += [UsedName(name, users) for name, users in (("types", 7), ("TYPES", 9), ("type", 8), ("Type", 3))]
