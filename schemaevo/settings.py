@@ -366,6 +366,7 @@ UNFOLD = {
         lambda request: static("schemaevo/verifications.css"),
         lambda request: static("schemaevo/fragments.css"),
         lambda request: static("schemaevo/promotions.css"),
+        lambda request: static("schemaevo/proposals.css"),
     ],
     "SIDEBAR": {
         "show_search": False,
@@ -382,6 +383,7 @@ UNFOLD = {
                 "items": [
                     _entry("Schemas", "schema", "registry.schema"),
                     _entry("Versions", "history", "registry.schemaversion"),
+                    _entry("Proposals", "approval", "registry.proposal"),
                     _entry("Extensions", "tune", "registry.extensionrevision"),
                     _entry("Conflicts", "rule_settings", "registry.extensionrevision", "conflicts"),
                     _entry("Effective schema", "fact_check", "registry.schema", "effective"),

@@ -1,5 +1,14 @@
-"""The pages of this floor: schemas and their versions, extensions, compatibility, quotas and upgrade requests."""
+"""The pages of this floor: schemas and their versions, extensions, compatibility, proposals, quotas and
+upgrade requests."""
 
-from registry.admin import compatibility, extensions, quota_notices, quota_requests, quotas, schemas
+from registry.admin import (
+    compatibility,
+    extensions,
+    proposals,
+    quota_notices,
+    quota_requests,
+    quotas,
+    schemas,
+)
 
-__all__ = ["compatibility", "extensions", "quota_notices", "quota_requests", "quotas", "schemas"]
+__all__ = ["compatibility", "extensions", "proposals", "quota_notices", "quota_requests", "quotas", "schemas"]

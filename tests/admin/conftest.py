@@ -30,6 +30,7 @@ from tests.factories import (
     make_user,
     make_version,
 )
+from tests.proposals.making import adding, make_draft
 
 #: Stands in every stored value of the store, and in nothing else.
 SECRET = "sesame-7f3a"
@@ -52,8 +53,8 @@ class Store:
 @pytest.fixture
 def store(db: None) -> Store:
     """One owner, a schema, two observations of one entity that disagree, a fragment and a dead letter; and an
-    extension, a compatibility mode, notices, an upgrade request, and what is left of an undone promotion and of a field
-    that auto-enhancement gave up, which change nothing about them."""
+    extension, a compatibility mode, notices, an upgrade request, a draft of a proposal, and what is left of an undone
+    promotion and of a field that auto-enhancement gave up, which change nothing about them."""
     owner = make_user(username="owner-of-it")
     version = make_version(document=make_definition(k="string", colour="string", size="number"))
     make_run(
@@ -82,6 +83,7 @@ def store(db: None) -> Store:
     make_maximum(user=owner, max_schemas=1)
     make_maximum(user=owner, max_schemas=10)
     request = make_quota_request(user=owner)
+    make_draft(edits=adding("weight"))
     verification_make(extent=Extent(), actor=SHELL)
     make_undone(user=owner, field="smell")
     make_given_up(user=owner, field="smell")

@@ -23,6 +23,7 @@ def test_all_that_services_write_is_read_only() -> None:
         "schema_registry",
         "user_schema_extensions",
         "schema_compatibility",
+        "schema_proposals",
         "user_schema_quotas",
         "quota_requests",
         "quota_notices",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +15,17 @@ from django.urls import reverse
 from fragments.models import LifecycleState, Promotion
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import schema_standing
+from registry.services.proposal_apply import proposal_apply
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pause import store_pause
 from tests.admin.addresses import OURS
 from tests.factories import SHELL, THING
 from tests.lifecycle import put
+from tests.permissions.proposals import in_review, proposal_of, stale, written
 from tests.permissions.scene import PASSWORD, Scene
-from tests.permissions.services import promote
+from tests.permissions.services import ADDED, approved, promote
 from tests.permissions.table import OUTSIDE, TABLE, Role
+from tests.proposals.approved import schema_admin
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,18 @@ def decision(
     return Page(
         name, "activate schemas", "activate schemas", lambda scene: [number(version(scene))], as_shown
     )
+
+
+def proposal_verb(
+    action: str, does: str, first: Callable[[Scene], object] = written, *, sees: str = "", **given: str
+) -> Page:
+    """The address of what is done about a proposal: whoever posts to it was shown what the proposal says."""
+
+    def as_shown(scene: Scene) -> dict[str, Any]:
+        return {"content": proposal_of(scene).content_hash, "note": "so", **given}
+
+    name = f"admin:registry_proposal_{action}"
+    return Page(name, sees or does, does, lambda s: [proposal_of(s).pk], as_shown, first=first)
 
 
 NEW = "battery-staple-7"
@@ -215,6 +231,29 @@ PAGES = [
     decision("admin:registry_schemaversion_deactivate", lambda s: s.store.own, lambda row: row.pk),
     decision("admin:registry_schemaversion_retire", lambda s: s.store.own, lambda row: row.pk),
     decision("admin:registry_schema_retire", lambda s: s.store.own, lambda row: row.schema_id),
+    # --- proposals ---
+    Page(
+        "admin:registry_proposal_draft",
+        "draft proposals",
+        "draft proposals",
+        given=lambda s: {"entity_type": THING, "title": "More", "edits": json.dumps([ADDED])},
+    ),
+    proposal_verb("edit", "draft proposals", title="Another", edits=json.dumps([ADDED])),
+    Page("admin:registry_proposal_live", "see", args=lambda s: [proposal_of(s).pk]),
+    proposal_verb("submit", "draft proposals"),
+    proposal_verb("try", "draft proposals"),
+    proposal_verb("withdraw", "withdraw proposals"),
+    proposal_verb("comment", "draft proposals", text="so"),
+    proposal_verb("rebase", "draft proposals", stale),
+    proposal_verb("approve", "approve proposals", in_review),
+    proposal_verb("request_changes", "decide proposals", in_review),
+    proposal_verb("reject", "decide proposals", in_review),
+    proposal_verb("apply", "apply proposals", approved),
+    proposal_verb(
+        "undo",
+        "apply proposals",
+        lambda s: proposal_apply(proposal_id=approved(s).pk, actor=schema_admin()),
+    ),
     # --- quotas ---
     verb("admin:registry_quotarequest_approve", "decide requests", lambda s: [s.request.pk], given=approval),
     verb("admin:registry_quotarequest_reject", "decide requests", lambda s: [s.request.pk], given=note),
@@ -313,6 +352,7 @@ SEEN: dict[str, str] = {
     "kernel.user": "see users",
     "kernel.verifyoutcome": "see",
     "registry.extensionrevision": "see",
+    "registry.proposal": "see",
     "registry.quotanotice": "see",
     "registry.quotarequest": "see",
     "registry.schema": "see",

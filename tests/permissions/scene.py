@@ -38,6 +38,7 @@ from tests.factories import (
     make_version,
 )
 from tests.permissions.table import ASKERS, Role
+from tests.proposals.making import make_draft
 
 #: Stands in every stored value of the store, and in nothing else.
 SECRET = "sesame-41c9"
@@ -119,6 +120,7 @@ def make_store(folder: Path) -> Store:
         ],
         user=owner,
     )
+    make_draft()
     # Granted, and nearly used up: the owner has notices.
     make_maximum(user=owner, max_schemas=3, max_fields=100)
     verification_make(extent=Extent(), actor=SHELL)

@@ -1,14 +1,16 @@
-"""The doors that the table of proposals is walked through: services and commands. Pages come to it with their own."""
+"""The doors that the table of proposals is walked through: services, commands and pages."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from registry.domain.proposal import Action
 from registry.models_proposals import Proposal
@@ -26,6 +28,7 @@ from registry.services.proposals import (
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.models import User
+from tests.admin.addresses import verb_of
 from tests.factories import SHELL
 from tests.proposals.making import adding, make_base, overdue
 from tests.proposals.table import BY_SYSTEM
@@ -126,3 +129,35 @@ class Commands:
         if action not in _VERDICT:
             return "decide_proposal", number, flag
         return "decide_proposal", number, flag, "--content", proposal.content_hash, "--note", "so"
+
+
+class Pages:
+    """The pages of the admin: what somebody posts who was shown what the proposal says."""
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        return frozenset(_SERVICES) - BY_SYSTEM
+
+    def perform(self, action: Action, proposal: Proposal, actor: User) -> str | None:
+        client = Client()
+        client.force_login(actor, backend="django.contrib.auth.backends.ModelBackend")
+        url = verb_of(Proposal, action.value, proposal.pk)
+        answer = client.post(url, self._typed(action, proposal))
+        if answer.status_code == 302:
+            return None
+        refused = re.search(r'data-refusal="([a-z_]+)"', answer.content.decode())
+        assert refused is not None, f"{url} answered {answer.status_code} and says no code"
+        assert answer.status_code in (403, 409), "a refusal is no page like any other"
+        return refused.group(1)
+
+    def _typed(self, action: Action, proposal: Proposal) -> dict[str, str]:
+        if action is Action.EDIT:
+            return {
+                "title": proposal.title,
+                "reason": proposal.reason,
+                "edits": json.dumps(EDITED),
+                "content": proposal.content_hash,
+            }
+        if action is Action.COMMENT:
+            return {"text": "so"}
+        return {"content": proposal.content_hash, "note": "so"}

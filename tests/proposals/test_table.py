@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from registry.domain.proposal import MOVES, Action, State
-from tests.proposals.doors import Commands, Services
+from tests.proposals.doors import Commands, Pages, Services
 from tests.proposals.table import BY_SYSTEM, CELLS, Cell, Door
 from tests.proposals.walking import walk
 
 pytestmark = pytest.mark.django_db
 
-SERVICES, COMMANDS = Services(), Commands(Path())
+SERVICES, COMMANDS, PAGES = Services(), Commands(Path()), Pages()
 
 
 def cells(door: Door) -> list[Cell]:
@@ -30,6 +30,11 @@ def test_a_service_does_what_the_table_says(cell: Cell) -> None:
 @pytest.mark.parametrize("cell", cells(COMMANDS), ids=str)
 def test_a_command_does_what_the_table_says(cell: Cell, tmp_path: Path) -> None:
     walk(Commands(tmp_path), cell)
+
+
+@pytest.mark.parametrize("cell", cells(PAGES), ids=str)
+def test_a_page_does_what_the_table_says(cell: Cell) -> None:
+    walk(PAGES, cell)
 
 
 def test_the_table_is_whole_and_agrees_with_the_one_of_the_domain() -> None:
@@ -49,6 +54,6 @@ def test_the_table_is_whole_and_agrees_with_the_one_of_the_domain() -> None:
     }
 
 
-def test_every_action_is_walked_through_services_and_all_that_people_do_through_commands() -> None:
+def test_every_action_is_walked_through_services_and_all_that_people_do_through_commands_and_pages() -> None:
     assert SERVICES.actions == {cell.action for cell in CELLS}
-    assert COMMANDS.actions == SERVICES.actions - BY_SYSTEM
+    assert COMMANDS.actions == PAGES.actions == SERVICES.actions - BY_SYSTEM
