@@ -149,12 +149,12 @@ def test_whatever_dies_the_jobs_of_a_proposal_go_on_and_its_undo_brings_all_back
         get_through(store)
         before = content(store)
         number = str(
-            store.result("draft_proposal", "thing", str(file), "--title", "Sizes", "--as", "ann")["id"]
+            store.result("draft_proposal", "thing", str(file), "--title", "Sizes", "--as", "ann")["proposal"]
         )
         store.run("decide_proposal", number, "--submit", "--as", "ann")
         store.run("try_proposal", number, "--wait", "--as", "ann")
         shown = store.result("show_proposal", number)
-        approval = ("decide_proposal", number, "--approve", "--content", shown["content_hash"], "--as", "bob")
+        approval = ("decide_proposal", number, "--approve", "--content", shown["content"], "--as", "bob")
         store.run(*approval)
         act(store, "apply_proposal", number, "--as", "bob")
         deaths = disturb(store, workers, dice)
