@@ -15,12 +15,12 @@ from django.conf import settings
 
 from fragments.domain.converter_suggestions import forms_that_misfit
 from fragments.domain.counts import FieldCounts
+from fragments.domain.field_use import FieldUse
 from fragments.domain.near_names import NearNames, UsedName
 from fragments.domain.patterns import (
     Against,
     ConverterPattern,
     FieldPattern,
-    FieldUse,
     PatternKind,
     PatternObstacle,
     Surroundings,

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from fragments.domain.counts import FieldCounts
-from fragments.domain.patterns import FieldUse, Shape, UserGroup
+from fragments.domain.field_use import FieldUse, Shape, UserGroup
 from registry.domain.definition import DEFAULT_POLICY, Converter, Policy
 from schemaevo.kernel.canonical import Json, canonical_json, decode
 

@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 
 from fragments.domain.confidence import ENOUGH_SAMPLES
 from fragments.domain.counts import FieldCounts
+from fragments.domain.field_use import FieldUse, Shape, UserGroup, counts_with_declarations
 from fragments.domain.near_names import SHOWN_MAX, NearNames, UsedName, are_near
 from fragments.domain.patterns import (
     TYPE_SHARE,
     FieldPattern,
-    FieldUse,
     PatternObstacle,
-    Shape,
     Surroundings,
-    UserGroup,
-    counts_with_declarations,
     field_pattern,
     type_conflict,
 )
