@@ -15,7 +15,14 @@ from registry.domain.diff import Difference, diff
 from registry.domain.edits import Edit, edited
 from registry.domain.proposal_edits import edits_between, parse_proposal_edits, rebased_edits
 from registry.errors_proposals import EmptyProposal
-from registry.models import Proposal, ProposalAct, ProposalDecision, ProposalEffect, ProposalVerdict
+from registry.models import (
+    Proposal,
+    ProposalAct,
+    ProposalDecision,
+    ProposalEffect,
+    ProposalState,
+    ProposalVerdict,
+)
 from registry.selectors_proposals import ProposalStanding
 from registry.selectors_registration import incompatible_with, versions_of
 from schemaevo.kernel.canonical import Json
@@ -131,6 +138,13 @@ def rebase_outlook(standing: ProposalStanding) -> RebaseOutlook:
         after=_written(moved.edits),
         difference=difference,
     )
+
+
+def is_applied(*, proposal_id: int, entity_type: str) -> bool:
+    """Whether there is such a proposal of that type, and it is applied and not undone."""
+    return Proposal.objects.filter(
+        pk=proposal_id, entity_type=entity_type, state=ProposalState.APPLIED
+    ).exists()
 
 
 def reverse_edits(standing: ProposalStanding) -> list[Json]:

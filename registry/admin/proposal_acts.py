@@ -113,8 +113,8 @@ def _rebase(proposal_id: int, actor: Actor, said: Said) -> Told:
     told = [(messages.SUCCESS, _now("It is a draft again, and changes the version in force."))]
     if rebased.clashes:
         words = ngettext(
-            "The version in force says something else here as well; it is as the proposal wants it: %(places)s",
-            "The version in force says something else here as well; these are as the proposal wants them: %(places)s",
+            "Both changed this, and otherwise: the proposal's side stands where it can: %(places)s",
+            "Both changed these, and otherwise: the proposal's side stands where it can: %(places)s",
             len(rebased.clashes),
         )
         told.append((messages.WARNING, words % {"places": ", ".join(rebased.clashes[:CLASHES_SHOWN])}))

@@ -115,7 +115,7 @@ class DraftForm(EditForm):
         max_length=63,
         widget=UnfoldAdminTextInputWidget,
     )
-    reverse = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    reverse = forms.IntegerField(required=False, min_value=1, max_value=2**63 - 1, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,7 +17,7 @@ from registry.admin.proposal_verbs import hindrance, standing_or_404
 from registry.admin.sides import sides_context
 from registry.domain.proposal import Action, State
 from registry.models import ProposalOrigin
-from registry.selectors_proposal_pages import reverse_edits
+from registry.selectors_proposal_pages import is_applied, reverse_edits
 from registry.services.proposals import PROPOSE, TITLE_MAX, proposal_draft, proposal_edit
 from schemaevo.kernel.errors import DomainError, NotFound
 from schemaevo.kernel.models import User
@@ -56,7 +56,8 @@ def draft_view(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:
     form = DraftForm(request.POST) if request.method == "POST" else DraftForm(initial=_begun(request))
     if form.is_bound and form.is_valid():
         said = form.cleaned_data
-        origin = ProposalOrigin.REVERSE if said["reverse"] else ProposalOrigin.LOGIN
+        is_reverse = is_applied(proposal_id=said["reverse"] or 0, entity_type=said["entity_type"])
+        origin = ProposalOrigin.REVERSE if is_reverse else ProposalOrigin.LOGIN
         try:
             proposal = proposal_draft(
                 entity_type=said["entity_type"],

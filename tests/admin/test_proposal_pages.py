@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from fragments.models import RawFragmentAggregate
 from registry.domain.proposal import State
 from registry.models import Proposal, ProposalComment, ProposalTrial, SchemaVersion, TrialState
 from registry.selectors_proposals import proposal_standing
@@ -193,6 +194,8 @@ def test_evidence_is_told_in_numbers_and_unknown_evidence_breaks_nothing(
         "only some have it.",
     ):
         assert said in text, said
+    html = client.get(page_of(found)).content.decode()
+    assert f'href="{list_of(RawFragmentAggregate)}?type={THING}&amp;field=size"' in html
     odd: list[Any] = [{"users": "many", "share": [], "types": 7, "near": {"a": 1}, "factors": [1]}, {"?": {}}]
     for evidence in odd:
         Proposal.objects.filter(pk=found.pk).update(evidence=evidence)
@@ -424,7 +427,7 @@ def test_a_rebase_shows_what_came_meanwhile_and_what_both_changed() -> None:
     ):
         assert said in text, said
     answer = client.post(verb(proposal, "rebase"), follow=True)
-    assert "it is as the proposal wants it: /fields/colour/description" in text_of(answer.content.decode())
+    assert "side stands where it can: /fields/colour/description" in text_of(answer.content.decode())
     proposal.refresh_from_db()
     assert proposal.state == State.DRAFT
 
@@ -525,6 +528,9 @@ def test_what_a_later_version_keeps_from_being_undone_is_taken_back_by_a_proposa
     assert client.post(draft, given).status_code == 302
     made = Proposal.objects.latest("pk")
     assert (made.origin, made.edits) == ("reverse", [{"op": "remove_field", "field": "size"}])
+    given |= {"reverse": str(made.pk), "title": "Take back what is not applied"}
+    assert client.post(draft, given).status_code == 302
+    assert Proposal.objects.latest("pk").origin == "login"
 
 
 @pytest.mark.parametrize("asked", ["0", "x", "9" * 40])
