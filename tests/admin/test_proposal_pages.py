@@ -164,6 +164,8 @@ def test_a_decision_that_does_not_count_says_why(client_of: Callable[[str], Clie
     proposal_edit(proposal_id=proposal.pk, actor=Actor.login(author), edits=adding("weight"))  # type: ignore[arg-type]
     text = read(client_of("viewer"), page_of(proposal))
     assert f"{decider} approved does not count: the proposal was edited since" in text
+    assert "in review" in (listed := read(client_of("viewer"), list_of(Proposal)))
+    assert "0 of 1" in listed
     assert "a trial of what it says now" in text
 
 
