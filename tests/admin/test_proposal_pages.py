@@ -302,6 +302,15 @@ def test_who_wrote_it_is_told_why_they_cannot_approve_it() -> None:
     assert "somebody else has to" in answer.content.decode()
 
 
+def test_what_was_not_tried_leads_to_its_trial_instead_of_its_approval() -> None:
+    proposal, client = _submitted(make_draft()), signed_in(make_admin())
+    look = client.get(verb(proposal, "approve"))
+    assert (look.status_code, refusal(look)) == (200, "not_tried")
+    assert f'"{verb(proposal, "try")}"' in look.content.decode()
+    answer = client.post(verb(proposal, "approve"), {"content": proposal.content_hash})
+    assert (answer.status_code, refusal(answer)) == (409, "not_tried")
+
+
 # --- writing ----------------------------------------------------------------------------------------------
 def test_a_proposal_is_drafted_by_hand() -> None:
     author = make_admin()
