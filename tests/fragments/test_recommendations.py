@@ -165,6 +165,9 @@ def test_a_second_entity_is_found_at_either_end_of_many_of_one(
     second: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fragments.selectors_recommendations.LOOKED_AT", 5)
+    with connection.cursor() as cursor:
+        # Of equal keys the index goes by place: where earlier tests left room, a row may come to stand anywhere.
+        cursor.execute("TRUNCATE raw_fragments")
     owner = make_user()
     for key, count in (("f", 1), ("e", 30)) if second == "first" else (("e", 30), ("f", 1)):
         one_entity(count, key=key, user=owner)
