@@ -1,5 +1,7 @@
 """Background work of this floor."""
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.core.mail import send_mail
 
@@ -31,12 +33,8 @@ def settle_run(lease: Lease) -> JsonObject:
     actor = Actor.system(SETTLE)
     entity_type, only_user = of_target(lease.target)
     user: int | None
-    user, adopted, absorbed, effect = _reached(lease.cursor) or (
-        0,
-        0,
-        0,
-        newest_effect(entity_type=entity_type),
-    )
+    begun = _reached(lease.cursor) or (0, 0, 0, newest_effect(entity_type=entity_type))
+    user, adopted, absorbed, effect = begun
     while user is not None:
         with lease.batch() as batch:
             settled = extensions_settle(
@@ -95,24 +93,23 @@ def _given_back(cursor: Json) -> tuple[int, int, int]:
 
 def expire_run(lease: Lease) -> JsonObject:
     """No grant holds whose time has passed."""
-    actor = Actor.system(EXPIRE)
-    ended = None
-    while ended != 0:
-        with lease.batch() as batch:
-            ended = quota_grants_expire(actor=actor)
-            batch.done(ended)
+    _expire(lease, quota_grants_expire, Actor.system(EXPIRE))
     return {"ended": lease.done_count}
 
 
 def expire_proposals_run(lease: Lease) -> JsonObject:
     """No proposal waits for a decision whose time has passed."""
-    actor = Actor.system(EXPIRE_PROPOSALS)
-    expired = None
-    while expired != 0:
-        with lease.batch() as batch:
-            expired = proposals_expire(actor=actor)
-            batch.done(expired)
+    _expire(lease, proposals_expire, Actor.system(EXPIRE_PROPOSALS))
     return {"expired": lease.done_count}
+
+
+def _expire(lease: Lease, expire: Callable[..., int], actor: Actor) -> None:
+    """Batch after batch ends, until one finds nothing whose time has passed."""
+    ended = None
+    while ended != 0:
+        with lease.batch() as batch:
+            ended = expire(actor=actor)
+            batch.done(ended)
 
 
 def mail_run(lease: Lease) -> JsonObject:

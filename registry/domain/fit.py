@@ -84,15 +84,7 @@ def convert_for_reduction(value: Json, field: Field) -> Json:
 
 def is_admitted(value: Json, field: Field) -> bool:
     """Whether ingest would let a value in as this field, as far as its type and converters go; constraints aside."""
-    if value is None or _is_of(value, field.type):
-        return True
-    source = json_type(value)
-    return any(
-        (converted := convert(converter.function, value)) is not NOT_CONVERTED
-        and _is_of(converted, field.type)
-        for converter in field.converters
-        if converter.source is source
-    )
+    return value is None or _is_of(convert_for_reduction(value, field), field.type)
 
 
 def pattern_problem(pattern: str) -> str | None:
