@@ -487,7 +487,8 @@ SERVICES = [
     line(
         "apply proposals",
         proposal_apply,
-        lambda s: proposal_apply(proposal_id=approved(s).pk, actor=s.actor),
+        lambda s: proposal_apply(proposal_id=Proposal.objects.latest("pk").pk, actor=s.actor),
+        first=approved,
     ),
     line(
         "apply proposals",

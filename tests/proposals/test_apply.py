@@ -106,7 +106,7 @@ def test_a_field_that_users_have_in_every_way_becomes_global_and_goes_back() -> 
     audited = (
         AuditEvent.objects.filter(target_type="proposal").order_by("pk").values_list("action", flat=True)
     )
-    assert list(audited) == ["proposal.apply", "proposal.undo"]
+    assert list(audited) == ["proposal.submit", "proposal.approve", "proposal.apply", "proposal.undo"]
 
 
 def test_own_schemas_are_adopted_and_come_back_with_what_was_added_since() -> None:
