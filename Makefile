@@ -19,7 +19,7 @@ FIND_PYTHON = for python in $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.
 	exit 1; fi
 INSTALL = $(FIND_PYTHON); "$$python" schemaevo/bootstrap.py
 
-.PHONY: help up test test-long bench lint format clean
+.PHONY: help up test test-long bench pictures lint format clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,11 +30,14 @@ up: ## run everything (servers, web, worker, scheduler) until Ctrl-C; the first 
 test: ## everything that must never break, on servers of its own
 	@$(INSTALL) embedded test && exec $(RUN) -m pytest -n $(WORKERS) $(ARGS)
 
-test-long: ## crash, race, million-row and tour tests; SCHEMAEVO_TEST_SCALE scales their rounds
+test-long: ## crash, race, million-row and tour tests, and all rounds of random ones; SCHEMAEVO_TEST_SCALE scales them
 	@$(INSTALL) embedded test && exec $(RUN) -m pytest -m long $(ARGS)
 
 bench: ## benchmarks, each printing its ratio; SCHEMAEVO_BENCH_SCALE scales them
 	@$(INSTALL) embedded test && exec $(RUN) -m pytest -m bench -s $(ARGS)
+
+pictures: ## the pictures of docs/tour.md and the README, taken from the running demo
+	@$(INSTALL) embedded test && exec $(RUN) -m tests.tour.take_pictures
 
 lint: ## ruff, mypy, import-linter, missing migrations
 	@$(INSTALL) embedded test dev

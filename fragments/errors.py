@@ -67,3 +67,12 @@ class NotToBeUndone(Conflict):
 
     def __init__(self, code: str, message: str, promotion_id: int) -> None:
         super().__init__(code, message, promotion=str(promotion_id))
+
+
+class EntityNotFound(NotFound):
+    """The owner has no such entity; code `entity_not_found`. The key is not quoted: it may be what is to be erased."""
+
+    def __init__(self, entity_type: str) -> None:
+        super().__init__(
+            "entity_not_found", f"There is no such entity of {entity_type}.", entity_type=entity_type
+        )

@@ -6,9 +6,13 @@ from fragments.selectors_counting import REBUILD
 from fragments.services.aggregates import Part, Scope, aggregates_rebuild, part_after
 from fragments.services.backfill_runs import PROMOTE, promote_run
 from fragments.services.enhancement import enhancement_turn, settings_auto
+from fragments.services.erasure import ERASE
+from fragments.services.erasure_runs import erase_run
+from fragments.services.field_growth import GROWTH, growth_run
 from fragments.services.lifecycle import ARCHIVAL, CLEANUP
 from fragments.services.lifecycle_runs import lifecycle_run
 from fragments.services.patterns import analysis_run
+from fragments.services.retraction_runs import retraction_run
 from fragments.services.runs import runs_interrupt_silent
 from fragments.services.trial import try_run
 from registry.domain.targets import of_target
@@ -17,6 +21,7 @@ from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.jobs import Lease, job_kind, job_request
 from schemaevo.kernel.models import JobQueue
+from snapshots.services.retractions import SETTLE_RETRACTION
 
 INTERRUPT = "interrupt_silent_runs"
 CLEAN_UP = "cleanup_fragments"
@@ -101,8 +106,13 @@ def register() -> None:
     job_kind(
         ANALYZE, queue=JobQueue.LIFECYCLE, run=analysis_run, every_s=settings.SCHEMAEVO_PATTERN_INTERVAL_S
     )
+    job_kind(
+        GROWTH, queue=JobQueue.LIFECYCLE, run=growth_run, every_s=settings.SCHEMAEVO_FIELD_GROWTH_INTERVAL_S
+    )
     job_kind(TRY, queue=JobQueue.INTERACTIVE, run=try_run)
+    job_kind(ERASE, queue=JobQueue.INTERACTIVE, run=erase_run)
     job_kind(PROMOTE, queue=JobQueue.RECOMPUTE, run=promote_run)
+    job_kind(SETTLE_RETRACTION, queue=JobQueue.RECOMPUTE, run=retraction_run)
     job_kind(ARCHIVE, queue=JobQueue.LIFECYCLE, run=archive_run, every_s=every_s)
     job_kind(
         INTERRUPT, queue=JobQueue.LIFECYCLE, run=interrupt_run, every_s=settings.SCHEMAEVO_INGEST_SILENCE_S

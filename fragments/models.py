@@ -11,6 +11,7 @@ from fragments.models_enhancement import Enhancement as Enhancement
 from fragments.models_enhancement import EnhancementMode as EnhancementMode
 from fragments.models_enhancement import EnhancementSetting as EnhancementSetting
 from fragments.models_enhancement import EnhancementState as EnhancementState
+from fragments.models_growth import FieldGrowth as FieldGrowth
 from fragments.models_promotions import Promotion as Promotion
 from fragments.models_promotions import PromotionCause as PromotionCause
 from fragments.models_promotions import PromotionState as PromotionState
@@ -58,6 +59,8 @@ class IngestRun(models.Model):
     duplicate_count = models.BigIntegerField(_("duplicates"), default=0)
     fragment_count = models.BigIntegerField(_("fragments"), default=0)
     rejected_count = models.BigIntegerField(_("rejected"), default=0)
+    #: Of the observations, those that took no part when they came, since their source was retracted.
+    retracted_count = models.BigIntegerField(_("of a retracted source"), default=0, db_default=0)
     error = models.TextField(_("error"), blank=True)
 
     class Meta:
@@ -67,7 +70,8 @@ class IngestRun(models.Model):
         ordering: ClassVar[list[str]] = ["-id"]
         permissions = [("ingest", "Can ingest records")]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["content_hash", "entity_type"], name="ingest_runs_content_ix")
+            models.Index(fields=["content_hash", "entity_type"], name="ingest_runs_content_ix"),
+            models.Index(fields=["started_at"], name="ingest_runs_started_ix"),
         ]
 
     def __str__(self) -> str:
@@ -175,6 +179,8 @@ class RawFragment(models.Model):
     promoted_at = models.DateTimeField(_("promoted"), null=True)
     archived_at = models.DateTimeField(_("archived"), null=True)
     expires_at = models.DateTimeField(_("expires"), null=True)
+    #: Whether its source takes no part. After a retraction, and after its undo, a job brings it up to date.
+    is_retracted = models.BooleanField(_("retracted"), default=False, db_default=False)
 
     class Meta:
         db_table = "raw_fragments"
@@ -250,7 +256,8 @@ class RawFragment(models.Model):
 class RawFragmentAggregate(models.Model):
     """What the waiting fragments of one field of a user and entity type come to. Written by triggers only.
 
-    Counted are fragments that are active or archived, and of the reasons unknown_field, type_mismatch and constraint.
+    Counted are fragments that are active or archived, of the reasons unknown_field, type_mismatch and constraint, and
+    of a source that is not retracted.
     `type_counts` gives for each value type how many of them have it, `format_counts` the same for ``type:format``;
     counts of nothing are left out; while the fragments of before are still being counted some may be negative.
     `sample_values` are at most ten small and different ones: the value, and the fragment that had it.

@@ -77,6 +77,7 @@ class Promotion(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["user", "entity_type", "fragment_key"], name="promotions_field_ix"),
+            models.Index(fields=["requested_at"], name="promotions_requested_ix"),
             # What a job has to bring to its end.
             models.Index(
                 fields=["entity_type", "user"],

@@ -86,7 +86,7 @@ _SAMPLES = """
             SELECT f.value, f.value_type, f.value_format FROM raw_fragments AS f
              WHERE f.user_id = owner.user_id AND f.entity_type = %(entity_type)s AND f.fragment_key = wanted.name
                AND f.lifecycle_state BETWEEN 'active' AND 'archived'
-               AND raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+               AND raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
              LIMIT %(read)s / least(owner.owners, %(users)s)
           ) AS few
          WHERE wanted.forms ? (few.value_type || ':' || few.value_format)

@@ -46,6 +46,7 @@ def _waiting_values(user_id: int, entity_type: str, field: str) -> Iterator[Json
         entity_type=entity_type,
         fragment_key=field,
         lifecycle_state__in=[LifecycleState.ACTIVE, LifecycleState.ARCHIVED],
+        is_retracted=False,
     )
     with rows_streamed(rows.values_list("value")) as found:
         for (value,) in found:

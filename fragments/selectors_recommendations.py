@@ -137,7 +137,7 @@ _SECOND_ENTITY = """
         SELECT f.entity_id FROM raw_fragments AS f
          WHERE f.user_id = wanted.user_id AND f.entity_type = wanted.entity_type AND f.fragment_key = wanted.name
            AND f.lifecycle_state BETWEEN 'active' AND 'archived'
-           AND raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+           AND raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
          ORDER BY f.lifecycle_state LIMIT 1
      ) AS first
      WHERE EXISTS (
@@ -145,7 +145,7 @@ _SECOND_ENTITY = """
             SELECT f.entity_id FROM raw_fragments AS f
              WHERE f.user_id = wanted.user_id AND f.entity_type = wanted.entity_type AND f.fragment_key = wanted.name
                AND f.lifecycle_state BETWEEN 'active' AND 'archived'
-               AND raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+               AND raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
              ORDER BY f.lifecycle_state LIMIT %(most)s
         ) AS oldest WHERE oldest.entity_id <> first.entity_id
      ) OR EXISTS (
@@ -153,7 +153,7 @@ _SECOND_ENTITY = """
             SELECT f.entity_id FROM raw_fragments AS f
              WHERE f.user_id = wanted.user_id AND f.entity_type = wanted.entity_type AND f.fragment_key = wanted.name
                AND f.lifecycle_state BETWEEN 'active' AND 'archived'
-               AND raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+               AND raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
              ORDER BY f.lifecycle_state DESC LIMIT %(most)s
         ) AS newest WHERE newest.entity_id <> first.entity_id
      )

@@ -107,7 +107,7 @@ _ENTITIES: Final = """
         SELECT count(DISTINCT f.entity_id) FROM raw_fragments AS f
          WHERE f.user_id = a.user_id AND f.entity_type = a.entity_type AND f.fragment_key = a.fragment_key
            AND f.lifecycle_state BETWEEN 'active' AND 'archived'
-           AND raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+           AND raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
     ))::bigint
       FROM undeclared AS a GROUP BY 1
 """

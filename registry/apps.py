@@ -8,7 +8,8 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         from registry import jobs
-        from registry.services import verify
+        from registry.services import proposal_notices, verify
 
         jobs.register()
+        proposal_notices.register()
         verify.register()

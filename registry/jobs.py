@@ -1,14 +1,18 @@
 """Background work of this floor."""
 
 from collections.abc import Callable
+from smtplib import SMTPRecipientsRefused
 
 from django.conf import settings
 from django.core.mail import send_mail
 
 from registry.domain.targets import of_target
 from registry.models import QuotaLimit, QuotaNotice
+from registry.proposal_mails import mail_lines, mail_subject
 from registry.selectors_quotas import LimitUse
+from registry.services import proposal_notices
 from registry.services.activation import SETTLE
+from registry.services.conflict_count import COUNT_CONFLICTS, conflicts_run
 from registry.services.proposal_effects import newest_effect, settled_note
 from registry.services.proposal_upkeep import EXPIRE as EXPIRE_PROPOSALS
 from registry.services.proposal_upkeep import proposals_expire
@@ -128,6 +132,29 @@ def mail_run(lease: Lease) -> JsonObject:
     return {"mailed": lease.done_count}
 
 
+def mail_proposals_run(lease: Lease) -> JsonObject:
+    """Every login has a mail about all that it is to be told of proposals.
+
+    Mails go out as in `mail_run`. An address that the server does not take keeps nobody else from theirs: the pass goes
+    on, and fails at its end, so that it is tried again and the job says why.
+    """
+    passed_over, refused = 0, None
+    while notices := proposal_notices.notices_next(after_login=passed_over, limit=NOTICES_PER_MAIL):
+        lease.renew()
+        login = notices[0].login
+        try:
+            send_mail(mail_subject(notices), mail_lines(notices), None, [login.email])
+        except SMTPRecipientsRefused as error:
+            passed_over, refused = login.pk, error
+            continue
+        with lease.batch() as batch:
+            proposal_notices.notices_mailed(notices)
+            batch.done(len(notices))
+    if refused is not None:
+        raise refused
+    return {"mailed": lease.done_count}
+
+
 def _subject(notices: list[QuotaNotice]) -> str:
     owners = {notice.user_id for notice in notices}
     return (
@@ -154,6 +181,18 @@ def register() -> None:
         queue=JobQueue.LIFECYCLE,
         run=expire_proposals_run,
         every_s=settings.SCHEMAEVO_PROPOSAL_INTERVAL_S,
+    )
+    job_kind(
+        proposal_notices.MAIL,
+        queue=JobQueue.INTERACTIVE,
+        run=mail_proposals_run,
+        every_s=settings.SCHEMAEVO_PROPOSAL_INTERVAL_S,
+    )
+    job_kind(
+        COUNT_CONFLICTS,
+        queue=JobQueue.LIFECYCLE,
+        run=conflicts_run,
+        every_s=settings.SCHEMAEVO_CONFLICTS_INTERVAL_S,
     )
     job_kind(SETTLE, queue=JobQueue.RECOMPUTE, run=settle_run)
     job_kind(RESTORE, queue=JobQueue.RECOMPUTE, run=restore_run)

@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 from registry.domain.compatibility import DEFAULT_MODE, Mode
 from registry.domain.definition import Definition
 from registry.domain.extension import Extension
+from registry.models_notices import ProposalNews as ProposalNews
+from registry.models_notices import ProposalNotice as ProposalNotice
 from registry.models_proposals import Proposal as Proposal
 from registry.models_proposals import ProposalAct as ProposalAct
 from registry.models_proposals import ProposalComment as ProposalComment

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from django.db.models import Exists, OuterRef, Q
 
@@ -12,12 +14,18 @@ from registry.domain.definition import Definition
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import version_in_force
 from registry.selectors_contents import Parts, definitions_of
-from registry.selectors_extensions import CHUNK_USERS, OwnThing, UserConflicts, conflicts_of, own_things
+from registry.selectors_extensions import OwnThing, UserConflicts, conflicts_of, own_things
+from schemaevo.kernel.canonical import Json, JsonObject
+from schemaevo.kernel.models import Job, JobState
 from schemaevo.kernel.owners import owners_by_id
 
+#: The job that counts users with conflicts, for pages that cannot wait for it.
+COUNT_CONFLICTS: Final = "count_conflicts"
 #: Users with conflicts on one page, and users looked at for it: most have none.
 USERS_SHOWN = 25
-USERS_LOOKED_AT_MAX = 500
+USERS_LOOKED_AT_MAX = 400
+#: Users looked at together: two looks are all that a page takes.
+USERS_AT_ONCE = 200
 #: Global versions that are asked since when something does not agree; one older than these is told as the oldest.
 VERSIONS_ASKED = 20
 #: Entity types that the page offers.
@@ -59,6 +67,54 @@ class ConflictsPage:
     after_user: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class TypeConflicts:
+    """Of how many users something did not agree with the global schema of a type, when the sum of the type's epochs was
+    this one."""
+
+    entity_type: str
+    epochs: int
+    owners: int
+
+    def to_json(self) -> JsonObject:
+        """As results of jobs hold it."""
+        return {"entity_type": self.entity_type, "epochs": self.epochs, "owners": self.owners}
+
+    @classmethod
+    def from_json(cls, stored: Json) -> TypeConflicts | None:
+        """What a result says; None where it is that of another release."""
+        match stored:
+            case {"entity_type": str(entity_type), "epochs": int(epochs), "owners": int(owners)}:
+                return cls(entity_type, epochs, owners)
+            case _:
+                return None
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictsCounted:
+    """What the newest count of conflicts came to, and when; of no type, and at no time, before the first one."""
+
+    types: tuple[TypeConflicts, ...]
+    at: datetime | None
+
+    @property
+    def open(self) -> list[TypeConflicts]:
+        """The types of which something is to settle."""
+        return [one for one in self.types if one.owners]
+
+
+def conflicts_counted() -> ConflictsCounted:
+    """See `ConflictsCounted`. One query."""
+    done = Job.objects.filter(kind=COUNT_CONFLICTS, target="", state=JobState.DONE)
+    job = done.order_by("-finished_at").only("result", "finished_at").first()
+    match job.result if job else None:
+        case {"types": list(rows)}:
+            found = tuple(one for row in rows if (one := TypeConflicts.from_json(row)) is not None)
+        case _:
+            found = ()
+    return ConflictsCounted(found, job.finished_at if job else None)
+
+
 def types_with_own() -> list[str]:
     """Entity types with a global schema in force of which some user has something of their own in force."""
     owned = Q(entity_type=OuterRef("entity_type"), is_active=True)
@@ -84,7 +140,7 @@ def conflicts_page(*, entity_type: str, after_user: int = 0) -> ConflictsPage:
     looked_at = 0
     after: int | None = after_user
     while after is not None and looked_at < USERS_LOOKED_AT_MAX and len(found) < USERS_SHOWN:
-        chunk = own_things(entity_type=entity_type, after_user=after, limit=CHUNK_USERS)
+        chunk = own_things(entity_type=entity_type, after_user=after, limit=USERS_AT_ONCE)
         after = chunk.up_to_user
         for place, thing in enumerate(chunk.things):
             looked_at += 1

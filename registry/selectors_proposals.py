@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from django.db.models import Model, QuerySet
 
@@ -28,6 +28,7 @@ from registry.models_proposals import (
     TrialState,
 )
 from registry.selectors_registration import registration_among, versions_of
+from registry.selectors_trials import act_tried, trials_seen
 from schemaevo.kernel.models import User
 
 #: Comments, and decisions, that one look shows, the newest.
@@ -74,7 +75,8 @@ class ProposalStanding:
     `difference` leads from `before`, its base, to `after`. `number` is that of the version that it is applied as, or
     would be, and `reasons` why that is not compatible by now. `trial` is the newest of what the proposal says now,
     finished if one is; `next_trial` one that waits or runs; `undo_trial` and `next_undo_trial` those of taking an
-    applied proposal back. Decisions and comments begin with the oldest, of the newest LISTED.
+    applied proposal back. `stopped_trial` is one of what would come next whose job ended before it did. Decisions and
+    comments begin with the oldest, of the newest LISTED.
     """
 
     proposal: Proposal
@@ -92,6 +94,7 @@ class ProposalStanding:
     next_trial: ProposalTrial | None
     undo_trial: ProposalTrial | None
     next_undo_trial: ProposalTrial | None
+    stopped_trial: ProposalTrial | None
 
     @property
     def state(self) -> State:
@@ -211,6 +214,7 @@ def proposal_standing(*, proposal_id: int) -> ProposalStanding:
         next_trial=_coming(trials, ProposalAct.APPLY),
         undo_trial=_finished(trials, ProposalAct.UNDO),
         next_undo_trial=_coming(trials, ProposalAct.UNDO),
+        stopped_trial=_stopped(trials, proposal),
     )
 
 
@@ -231,13 +235,14 @@ def _decisions(proposal: Proposal) -> tuple[DecisionSeen, ...]:
     return tuple(found)
 
 
-_Trials: TypeAlias = "dict[tuple[str, str], ProposalTrial]"
+#: By act and state; each with what `trials_seen` tells of it.
+_Trials: TypeAlias = "dict[tuple[str, str], Any]"
 
 
 def _newest_trials(proposal: Proposal) -> _Trials:
     """Of what the proposal says now, the newest trial of each act in each state: a handful, however many there are."""
     found = (
-        ProposalTrial.objects.filter(proposal=proposal, content_hash=proposal.content_hash)
+        trials_seen(ProposalTrial.objects.filter(proposal=proposal, content_hash=proposal.content_hash))
         .select_related("asked_by")
         .order_by("act", "state", "-pk")
         .distinct("act", "state")
@@ -250,6 +255,20 @@ def _finished(trials: _Trials, act: ProposalAct) -> ProposalTrial | None:
 
 
 def _coming(trials: _Trials, act: ProposalAct) -> ProposalTrial | None:
+    trial = _begun(trials, act)
+    return trial if trial is not None and trial.is_at_work else None
+
+
+def _stopped(trials: _Trials, proposal: Proposal) -> ProposalTrial | None:
+    act = act_tried(proposal)
+    again = Action.TRY_UNDO if act is ProposalAct.UNDO else Action.TRY
+    if refusal_code(again, State(proposal.state)) is not None:
+        return None
+    trial = _begun(trials, act)
+    return trial if trial is not None and not trial.is_at_work else None
+
+
+def _begun(trials: _Trials, act: ProposalAct) -> Any:
     return trials.get((act, TrialState.RUNNING)) or trials.get((act, TrialState.WAITING))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import CharField, Exists, OuterRef, QuerySet
+from django.db.models.functions import Cast
 
 from registry.domain.compatibility import IncompatibleChange
 from registry.domain.definition import NO_FIELDS, Definition
@@ -15,7 +17,7 @@ from registry.errors_proposals import StaleContent
 from registry.models import Proposal, ProposalAct, ProposalTrial, SchemaVersion, TrialState
 from registry.selectors import compatibility_mode, version_in_force
 from registry.selectors_registration import incompatible_with, versions_of
-from schemaevo.kernel.models import Job
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job
 
 #: The job kind that makes a trial; its target is the trial's number.
 TRY = "try_proposal"
@@ -61,6 +63,17 @@ def trial_live(proposal: Proposal, act: ProposalAct | None = None) -> ProposalTr
 def trial_job(trial: ProposalTrial) -> Job | None:
     """The job that makes the trial, or made it, while its row is kept."""
     return Job.objects.filter(kind=TRY, target=str(trial.pk)).order_by("-requested_at").first()
+
+
+def trials_seen(among: QuerySet[ProposalTrial]) -> QuerySet[Any]:
+    """The same, and of each whether a job that makes it has not ended (`is_at_work`). One that waits or runs without
+    was stopped: its job was cancelled, or failed for good."""
+    jobs = Job.objects.filter(
+        kind=TRY,
+        target=Cast(OuterRef("pk"), CharField()),
+        state__in=[state.value for state in LIVE_JOB_STATES],
+    )
+    return among.annotate(is_at_work=Exists(jobs))
 
 
 def trial_basis(trial: ProposalTrial) -> Basis:

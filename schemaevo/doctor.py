@@ -17,7 +17,6 @@ from typing import Literal
 from django.conf import settings
 from django.core.checks import run_checks
 from django.db import connection
-from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.db.utils import Error
 from redis import Redis
@@ -26,6 +25,7 @@ from redis.exceptions import RedisError
 from schemaevo import bootstrap, embedded
 from schemaevo.health import probe_of, unapplied_migrations
 from schemaevo.kernel.checks import postgres_is_recent, triggers_are_enabled
+from schemaevo.kernel.job_figures import jobs_left_wrong
 from schemaevo.kernel.models import Job, JobQueue, JobState
 from schemaevo.kernel.pause import pause_now
 from schemaevo.servers import queues_of_workers, redis_client, scheduler_is_alive
@@ -37,7 +37,6 @@ OLDEST_REDIS = 7
 DATABASE_ANSWER_S = 5.0
 #: A pending job was to be begun, and a dead worker's to be taken over, within this many sweeps.
 SWEEPS_OF_PATIENCE = 8
-FAILURES_OF_DAYS = 7
 DISK_FREE_SHARE = 0.05
 DISK_FREE_BYTES = 1 << 30
 NAMED = 4
@@ -210,7 +209,7 @@ def _jobs() -> Finding:
     pending = Job.objects.filter(state=JobState.PENDING)
     abandoned = Job.objects.filter(state=JobState.RUNNING, lease_expires_at__lt=Now() - patience).count()
     overdue = 0 if pause_now() else pending.filter(not_before__lt=Now() - patience).count()
-    failed = _failed_and_not_made_up_for()
+    failed = list(jobs_left_wrong().order_by().values_list("kind", flat=True))
     detail = f"{pending.count()} pending, {overdue} overdue, {abandoned} abandoned, {len(failed)} failed"
     if overdue or abandoned:
         return Finding("jobs", "wrong", detail, "see that workers and scheduler run")
@@ -218,21 +217,6 @@ def _jobs() -> Finding:
         advice = "read their errors on the Jobs page, and retry them there"
         return Finding("jobs", "wrong", f"{detail} ({_some(sorted(set(failed)))})", advice)
     return Finding("jobs", "ok", detail)
-
-
-def _failed_and_not_made_up_for() -> list[str]:
-    """Kinds of recent jobs that went wrong, unless the same work has been done since."""
-    wrong = [JobState.FAILED, JobState.COMPLETED_WITH_ERRORS]
-    done_since = Job.objects.filter(
-        kind=OuterRef("kind"),
-        target=OuterRef("target"),
-        state=JobState.DONE,
-        finished_at__gt=OuterRef("finished_at"),
-    )
-    recent = Job.objects.filter(
-        ~Exists(done_since), state__in=wrong, requested_at__gte=Now() - timedelta(days=FAILURES_OF_DAYS)
-    )
-    return list(recent.values_list("kind", flat=True))
 
 
 # --- the doorbell and who listens ------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import dj_database_url
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
@@ -209,11 +209,15 @@ SCHEMAEVO_PATTERN_USERS = _number("SCHEMAEVO_PATTERN_USERS", 10)
 if SCHEMAEVO_PATTERN_USERS < 2:
     raise ImproperlyConfigured("SCHEMAEVO_PATTERN_USERS must be 2 or more.")
 SCHEMAEVO_PATTERN_INTERVAL_S = _number("SCHEMAEVO_PATTERN_INTERVAL_S", 3600)
+# Trends: how often days are counted, and how often the owners of undeclared fields.
+SCHEMAEVO_FIGURES_INTERVAL_S = _number("SCHEMAEVO_FIGURES_INTERVAL_S", 900)
+SCHEMAEVO_FIELD_GROWTH_INTERVAL_S = _number("SCHEMAEVO_FIELD_GROWTH_INTERVAL_S", 3600)
 # How long the system's own ledgers are kept; 0 keeps them for ever. The audit log always is.
 SCHEMAEVO_RETENTION_DAYS_JOBS = _number("SCHEMAEVO_RETENTION_DAYS_JOBS", 30)
 SCHEMAEVO_RETENTION_DAYS_VERIFY = _number("SCHEMAEVO_RETENTION_DAYS_VERIFY", 90)
 SCHEMAEVO_RETENTION_DAYS_DEAD_LETTERS = _number("SCHEMAEVO_RETENTION_DAYS_DEAD_LETTERS", 90)
 SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS = _number("SCHEMAEVO_RETENTION_DAYS_INGEST_RUNS", 365)
+SCHEMAEVO_RETENTION_DAYS_FIGURES = _number("SCHEMAEVO_RETENTION_DAYS_FIGURES", 400)
 SCHEMAEVO_RETENTION_INTERVAL_S = _number("SCHEMAEVO_RETENTION_INTERVAL_S", 86_400)
 SCHEMAEVO_INGEST_BATCH_SIZE = _number("SCHEMAEVO_INGEST_BATCH_SIZE", 1000)
 SCHEMAEVO_INGEST_BATCH_USERS = _number("SCHEMAEVO_INGEST_BATCH_USERS", 200)
@@ -230,7 +234,14 @@ SCHEMAEVO_PROPOSAL_APPROVALS = _number("SCHEMAEVO_PROPOSAL_APPROVALS", 1)
 if not 1 <= SCHEMAEVO_PROPOSAL_APPROVALS <= 20:
     raise ImproperlyConfigured("SCHEMAEVO_PROPOSAL_APPROVALS must be from 1 to 20.")
 SCHEMAEVO_PROPOSAL_EXPIRY_DAYS = _number("SCHEMAEVO_PROPOSAL_EXPIRY_DAYS", 30)
+#: How often users are counted of whom something does not agree with a global schema. Nothing is read of types in
+#: which nothing changed since.
+SCHEMAEVO_CONFLICTS_INTERVAL_S = _number("SCHEMAEVO_CONFLICTS_INTERVAL_S", 300)
 SCHEMAEVO_PROPOSAL_INTERVAL_S = _number("SCHEMAEVO_PROPOSAL_INTERVAL_S", 3600)
+# Whether logins with an address are told what happens to the proposals that concern them, and where the pages are that
+# a mail leads to (such as https://schemas.example.org); empty: mails have no links.
+SCHEMAEVO_PROPOSAL_MAIL = _switch("SCHEMAEVO_PROPOSAL_MAIL", True)
+SCHEMAEVO_BASE_URL = _text("SCHEMAEVO_BASE_URL", "").rstrip("/")
 
 # --- mail: of notices only ------------------------------------------------------------------------------
 _mail_host = _text("SCHEMAEVO_MAIL_HOST", "")
@@ -327,7 +338,7 @@ LOGGING = {
 
 # --- the admin's looks ----------------------------------------------------------------------------------
 # Pages with an entry of their own below the address of a list, whose entry is not marked on them.
-_OWN_ENTRIES = ("/conflicts/", "/effective/")
+_OWN_ENTRIES = ("/conflicts/", "/effective/", "/queues/")
 
 
 def _entry(title: str, icon: str, model: str, page: str = "changelist") -> dict[str, object]:
@@ -348,6 +359,12 @@ def _entry(title: str, icon: str, model: str, page: str = "changelist") -> dict[
     }
 
 
+def _proposals_link(request: "HttpRequest") -> str:
+    # Who may decide comes for what waits for them; the list has all of it, one tab further.
+    every = reverse("admin:registry_proposal_changelist")
+    return f"{every}?desk=review" if request.user.has_perm("registry.decide_proposal") else every
+
+
 UNFOLD = {
     "SITE_TITLE": "schemaevo",
     "SITE_HEADER": "schemaevo",
@@ -359,6 +376,7 @@ UNFOLD = {
     "DASHBOARD_CALLBACK": "schemaevo.admin.dashboard",
     "STYLES": [
         lambda request: static("schemaevo/admin.css"),
+        lambda request: static("schemaevo/dashboard.css"),
         lambda request: static("schemaevo/quotas.css"),
         lambda request: static("schemaevo/schemas.css"),
         lambda request: static("schemaevo/editor.css"),
@@ -367,6 +385,14 @@ UNFOLD = {
         lambda request: static("schemaevo/fragments.css"),
         lambda request: static("schemaevo/promotions.css"),
         lambda request: static("schemaevo/proposals.css"),
+        lambda request: static("schemaevo/desk.css"),
+        lambda request: static("schemaevo/trends.css"),
+        lambda request: static("schemaevo/corrections.css"),
+        lambda request: static("schemaevo/erasure.css"),
+        lambda request: static("schemaevo/exports.css"),
+        lambda request: static("schemaevo/reach.css"),
+        lambda request: static("schemaevo/sources.css"),
+        lambda request: static("schemaevo/entities.css"),
     ],
     "SIDEBAR": {
         "show_search": False,
@@ -383,7 +409,12 @@ UNFOLD = {
                 "items": [
                     _entry("Schemas", "schema", "registry.schema"),
                     _entry("Versions", "history", "registry.schemaversion"),
-                    _entry("Proposals", "approval", "registry.proposal"),
+                    {
+                        **_entry("Proposals", "approval", "registry.proposal"),
+                        "link": _proposals_link,
+                        "badge": "registry.admin.proposal_desk.waiting_badge",
+                        "badge_variant": "primary",
+                    },
                     _entry("Extensions", "tune", "registry.extensionrevision"),
                     _entry("Conflicts", "rule_settings", "registry.extensionrevision", "conflicts"),
                     _entry("Effective schema", "fact_check", "registry.schema", "effective"),
@@ -440,9 +471,11 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _entry("Jobs", "work_history", "kernel.job"),
+                    _entry("Queues", "queue", "kernel.job", "queues"),
                     _entry("Verifications", "verified", "kernel.verifyoutcome"),
                     _entry("Audit log", "policy", "kernel.auditevent"),
                     _entry("Users", "group", "kernel.user"),
+                    _entry("Erasures", "ink_eraser", "kernel.erasure"),
                     _entry("Roles", "badge", "auth.group"),
                 ],
             },

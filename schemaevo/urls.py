@@ -5,6 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path
 from django.views.generic import RedirectView
 
+from schemaevo.dashboard import live_view
 from schemaevo.kernel.admin.pause import pause_view, resume_view
 from schemaevo.kernel.admin.people import own_password_view
 from schemaevo.kernel.pages.suggestions import SuggestionsView
@@ -17,6 +18,7 @@ def not_here(request: HttpRequest, path: str) -> HttpResponse:
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("admin/dashboard/live/", admin.site.admin_view(live_view), name="dashboard_live"),
     path("admin/pause/", admin.site.admin_view(pause_view), name="pause"),
     path("admin/resume/", admin.site.admin_view(resume_view), name="resume"),
     # Before the admin's own page of that address, which leaves no trace in the audit log.

@@ -8,7 +8,7 @@ class SnapshotsConfig(AppConfig):
 
     def ready(self) -> None:
         from registry.providers import field_data_provider, schema_impact_provider
-        from snapshots import jobs, receivers  # noqa: F401  the import connects the receivers
+        from snapshots import jobs, receivers, selectors_figures  # noqa: F401  the import connects the receivers
         from snapshots.selectors_field_data import snapshot_fields_without_data
         from snapshots.selectors_impact import snapshots_impact
         from snapshots.services import failures, references, verify
@@ -17,5 +17,6 @@ class SnapshotsConfig(AppConfig):
         failures.register()
         verify.register()
         references.register()
+        selectors_figures.register()
         field_data_provider(snapshot_fields_without_data)
         schema_impact_provider(snapshots_impact)

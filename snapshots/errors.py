@@ -1,6 +1,6 @@
 """What can go wrong on this floor, as stable codes."""
 
-from schemaevo.kernel.errors import Conflict, NotFound
+from schemaevo.kernel.errors import Conflict, Invalid, NotFound
 from schemaevo.kernel.jobs import GivenUp
 
 
@@ -15,6 +15,44 @@ class SnapshotNotFound(NotFound):
             entity_key=entity_key,
             owner=owner,
         )
+
+
+class SourceNotFound(NotFound):
+    """There is no such source for that user; code `source_not_found`."""
+
+    def __init__(self, source: str, owner: str) -> None:
+        super().__init__(
+            "source_not_found",
+            f"{owner} has no source {source!r} (by its id, or by its name if only one has it).",
+            source=source,
+            owner=owner,
+        )
+
+
+class SourceAmbiguous(Invalid):
+    """Several sources of the user have that name; code `source_ambiguous`."""
+
+    def __init__(self, source: str, ids: list[str]) -> None:
+        super().__init__(
+            "source_ambiguous",
+            f"Several sources are named {source!r}: {', '.join(ids)}. Name one by its id.",
+            source=source,
+            ids=[*ids],
+        )
+
+
+class AlreadyRetracted(Conflict):
+    """The source takes no part already; code `already_retracted`."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__("already_retracted", f"{source} is retracted already.", source=source)
+
+
+class NotRetracted(Conflict):
+    """There is nothing to undo: the source takes part; code `not_retracted`."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__("not_retracted", f"{source} is not retracted.", source=source)
 
 
 class HistoryTooLong(Conflict):

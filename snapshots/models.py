@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from schemaevo.kernel.fields import ExactJSONField
+from snapshots.models_corrections import Correction as Correction
 
 
 class Source(models.Model):
@@ -46,6 +47,101 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} @{self.content_hash[:8]}" if self.content_hash else self.name
+
+
+class RetractionState(models.TextChoices):
+    TAKING_BACK = "taking_back", _("being taken back")
+    TAKEN_BACK = "taken_back", _("taken back")
+    GIVING_BACK = "giving_back", _("being given back")
+    GIVEN_BACK = "given_back", _("given back")
+
+
+#: The states of a retraction whose job has not reached everything yet.
+UNSETTLED = (RetractionState.TAKING_BACK, RetractionState.GIVING_BACK)
+
+
+class Retraction(models.Model):
+    """A source that takes no part: its observations and fragments count for nothing, until it is undone.
+
+    The row alone decides, from its commit on; what is stored follows by a job, and the state tells how far that is.
+    The counts are of the job's last course: observations gone through, snapshots that it let wait for recomputation,
+    and fragments that it moved.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.ForeignKey(
+        Source,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("source"),
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    state = models.CharField(
+        _("state"), max_length=16, choices=RetractionState.choices, default=RetractionState.TAKING_BACK
+    )
+    reason = models.TextField(_("reason"))
+    retracted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("retracted by"),
+    )
+    retracted_at = models.DateTimeField(_("retracted"), db_default=Now())
+    undo_reason = models.TextField(_("reason of the undo"), blank=True, default="", db_default="")
+    undone_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.DO_NOTHING,
+        null=True,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("undone by"),
+    )
+    undone_at = models.DateTimeField(_("undone"), null=True)
+    #: When the job had last reached everything.
+    settled_at = models.DateTimeField(_("settled"), null=True)
+    observation_count = models.BigIntegerField(_("observations"), default=0, db_default=0)
+    snapshot_count = models.BigIntegerField(_("snapshots"), default=0, db_default=0)
+    fragment_count = models.BigIntegerField(_("fragments"), default=0, db_default=0)
+
+    class Meta:
+        db_table = "retractions"
+        verbose_name = _("retraction")
+        verbose_name_plural = _("retractions")
+        default_permissions = ()
+        permissions = [("retract_source", "Can retract sources, and undo retractions")]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["source"], condition=models.Q(undone_at__isnull=True), name="retractions_live_uq"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(undone_at__isnull=True, state__in=["taking_back", "taken_back"])
+                | models.Q(undone_at__isnull=False, state__in=["giving_back", "given_back"]),
+                name="retractions_state_ck",
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["source", "id"], name="retractions_source_ix"),
+            # What a job has to bring to its end, which verify asks for.
+            models.Index(
+                fields=["user"],
+                condition=models.Q(state__in=["taking_back", "giving_back"]),
+                name="retractions_unsettled_ix",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk}"
 
 
 class ObservationOrigin(models.TextChoices):
@@ -116,6 +212,7 @@ class Observation(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["entity", "-observed_at", "id"], name="observations_history_ix"),
             models.Index(fields=["recorded_at", "id"], name="observations_recorded_ix"),
+            models.Index(fields=["source", "recorded_at", "id"], name="observations_source_ix"),
         ]
 
     def __str__(self) -> str:

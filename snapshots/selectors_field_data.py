@@ -19,16 +19,16 @@ def snapshot_fields_without_data(
     """
     wanted = effective_schema(entity_type=entity_type, user_id=user_id).reduction_hash
     with connection.cursor() as cursor:
+        # The ends of an index, and not whether there is another hash: for that the planner, which knows how many hashes
+        # there are but not whose, may read the whole table.
         cursor.execute(
             """
-            SELECT EXISTS (SELECT 1 FROM entity_snapshots
-                            WHERE entity_type = %(type)s AND user_id = %(user)s AND reduction_hash < %(wanted)s)
-                OR EXISTS (SELECT 1 FROM entity_snapshots
-                            WHERE entity_type = %(type)s AND user_id = %(user)s AND reduction_hash > %(wanted)s)
+            SELECT min(reduction_hash), max(reduction_hash) FROM entity_snapshots
+             WHERE entity_type = %(type)s AND user_id = %(user)s
             """,
-            {"type": entity_type, "user": user_id, "wanted": wanted},
+            {"type": entity_type, "user": user_id},
         )
-        if cursor.fetchone() == (True,):
+        if any(found not in {None, wanted} for found in cursor.fetchone()):
             return None
         cursor.execute(
             """

@@ -23,7 +23,7 @@ def counted() -> dict[Key, dict[str, Any]]:
             "sources": Counter(),
         }
     )
-    waiting = RawFragment.objects.filter(lifecycle_state__in=WAITING, reason__in=REASONS)
+    waiting = RawFragment.objects.filter(lifecycle_state__in=WAITING, reason__in=REASONS, is_retracted=False)
     columns = ("user_id", "entity_type", "fragment_key", "frequency_count", "value_type", "value_format")
     for *key, frequency, value_type, value_format, source in waiting.values_list(
         *columns, "source_id"
@@ -63,7 +63,9 @@ def assert_samples_are_live(row: RawFragmentAggregate) -> None:
     assert isinstance(samples, list)
     assert len(samples) <= 10
     ids = [sample["fragment"] for sample in samples]
-    live = RawFragment.objects.filter(pk__in=ids, lifecycle_state__in=WAITING, reason__in=REASONS)
+    live = RawFragment.objects.filter(
+        pk__in=ids, lifecycle_state__in=WAITING, reason__in=REASONS, is_retracted=False
+    )
     assert {fragment.pk: fragment.value for fragment in live} == {s["fragment"]: s["value"] for s in samples}
 
 

@@ -1,11 +1,34 @@
 """What every test shares."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pytest_django import DjangoDbBlocker
+
+from tests.chromium import chromium as chromium
+from tests.rounds import ALL_ROUNDS
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if _is_long(config):
+        # Before any test is imported: some count their rounds then.
+        os.environ[ALL_ROUNDS] = "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that take some of their rounds in `make test` take all of them among the long ones."""
+    if _is_long(config):
+        for item in items:
+            if item.get_closest_marker("rounds"):
+                item.add_marker(pytest.mark.long)
+
+
+def _is_long(config: pytest.Config) -> bool:
+    return bool(config.option.markexpr == "long")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

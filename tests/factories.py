@@ -22,12 +22,12 @@ from registry.selectors import effective_schemas
 from registry.services.activation import schema_activate
 from registry.services.compatibility import compatibility_set
 from registry.services.extensions import extension_save
+from registry.services.locking import hold_for_writing
 from registry.services.quota_requests import quota_request_create
 from registry.services.quotas import quota_set_maximum
 from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_bytes, exact_number
-from schemaevo.kernel.locks import LockSpace, hold
 from schemaevo.kernel.models import User
 from snapshots.domain.identity import (
     entity_id,
@@ -189,8 +189,7 @@ def make_recorded(*, observations: Sequence[NewObservation]) -> Recorded:
     with transaction.atomic():
         entity_type = observations[0].entity_type
         user_ids = {observation.user_id for observation in observations}
-        hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
-        hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
+        hold_for_writing(entity_type, user_ids)
         schemas = effective_schemas(entity_type=entity_type, user_ids=user_ids)
         sources_ensure(user_ids=user_ids, name="feed", content_hash="")
         return observations_record(observations=observations, schemas=schemas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -18,12 +18,14 @@ from fragments.admin.fragments import FieldFilter
 from fragments.admin.rebuild import rebuild_page
 from fragments.models import RawFragmentAggregate
 from fragments.selectors_counting import rebuilds_told
+from fragments.selectors_exports import AGGREGATE_COLUMNS, aggregate_lines
 from fragments.selectors_undeclared import WHOLE, types_told
-from schemaevo.kernel.canonical import Json
+from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.pages.display import NOTHING, ago, amount, code, short
 from schemaevo.kernel.pages.estimates import Amount, found_counted
+from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
-from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.keyset import Keyset
 from schemaevo.kernel.pages.rights import may_see_values
 
 #: What a value can be (fragments.domain.inference); nothing but null has no type of most.
@@ -45,12 +47,17 @@ class DominantTypeFilter(PickFilter):
 
 
 @admin.register(RawFragmentAggregate)
-class RawFragmentAggregateAdmin(KeysetAdmin):
+class RawFragmentAggregateAdmin(ExportingAdmin):
     """Every field that records have and no schema declares, of each owner, by entity type and name."""
 
     # The order of an index, in which the same field of all owners stands together.
     keyset = Keyset(("entity_type", "fragment_key", "user_id"))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
+    nothing_yet = _(
+        "No record had a field that its schema does not declare. What comes in undeclared is "
+        "counted here by owner and name."
+    )
+    begins_at = (_("Ingest runs"), "admin:fragments_ingestrun_changelist")
     list_display = (
         "field",
         "entity_type",
@@ -65,6 +72,14 @@ class RawFragmentAggregateAdmin(KeysetAdmin):
     list_filter = (OwnerFilter, EntityTypeFilter, FieldFilter, DominantTypeFilter)
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field")
+    export_name = "undeclared-fields"
+    export_columns = AGGREGATE_COLUMNS
+    export_reads = (
+        *("user", "entity_type", "fragment_key", "sample_count", "frequency_total", "unique_sources"),
+        *("dominant_type", "type_consistency", "type_counts", "format_counts", "last_seen_at"),
+        "sample_values",
+    )
+    export_referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
     list_before_template = "admin/fragments/rawfragmentaggregate/before.html"
     change_form_outer_before_template = "admin/fragments/rawfragmentaggregate/page.html"
 
@@ -121,6 +136,9 @@ class RawFragmentAggregateAdmin(KeysetAdmin):
             ),
             "rebuilds": rebuilds_told(),
         }
+
+    def export_lines(self, rows: Any) -> Iterable[JsonObject]:
+        return aggregate_lines(rows)
 
     @admin.display(description=_("field"))
     def field(self, row: RawFragmentAggregate) -> SafeString:

@@ -50,6 +50,11 @@ class EnhancementAdmin(KeysetAdmin):
 
     keyset = Keyset(("-id",))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",), "promotion": ("state",)}
+    nothing_yet = _(
+        "No field was promoted by itself yet. Where an owner's mode is auto, what is eligible is "
+        "promoted every hour and told here, with the reasons."
+    )
+    begins_at = (_("Auto-enhancement"), "admin:fragments_enhancementsetting_changelist")
     list_display = (
         "field",
         "owner",
@@ -136,6 +141,10 @@ class EnhancementSettingAdmin(KeysetAdmin):
     keyset = Keyset(("-id",))
     many = _("settings")
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",), "set_by": ("username",)}
+    nothing_yet = _(
+        "For every owner and type the mode is suggest: fields are recommended, and somebody "
+        "promotes them. Where another mode is set, it stands here."
+    )
     list_display = ("setting", "owner", "shown_mode", "by", "when")
     list_filter = (OwnerFilter, EntityTypeFilter, ModeFilter)
     list_before_template = "admin/fragments/enhancementsetting/before.html"

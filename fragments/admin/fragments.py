@@ -1,5 +1,6 @@
 """Pages of raw fragments."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -12,7 +13,10 @@ from django.utils.translation import gettext_lazy as _
 
 from fragments.admin.restore import MAY_RESTORE, restore_page
 from fragments.models import FragmentReason, LifecycleState, RawFragment
+from fragments.selectors_entity import LIFECYCLE_TONES
+from fragments.selectors_exports import FRAGMENT_COLUMNS, fragment_lines
 from fragments.selectors_lifecycle import deletable_at
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.pages.display import (
     NOTHING,
     ago,
@@ -26,6 +30,7 @@ from schemaevo.kernel.pages.display import (
     row_link,
     short,
 )
+from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.filters import (
     ChoiceFilter,
     EntityTypeFilter,
@@ -34,15 +39,8 @@ from schemaevo.kernel.pages.filters import (
     OwnerFilter,
     uuid_or_none,
 )
-from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.keyset import Keyset
 from schemaevo.kernel.pages.rights import may_see_values
-
-LIFECYCLE_TONES = {
-    LifecycleState.ACTIVE: "busy",
-    LifecycleState.PROMOTED: "good",
-    LifecycleState.ARCHIVED: "plain",
-    LifecycleState.PENDING_DELETION: "warn",
-}
 
 
 class FieldFilter(ExactFilter):
@@ -78,7 +76,7 @@ class FragmentEntityFilter(IdFilter):
 
 
 @admin.register(RawFragment)
-class RawFragmentAdmin(KeysetAdmin):
+class RawFragmentAdmin(ExportingAdmin):
     """Field values that fit no schema yet, newest first."""
 
     keyset = Keyset(("-id",))
@@ -87,6 +85,11 @@ class RawFragmentAdmin(KeysetAdmin):
         "entity": ("entity_key", "entity_type"),
     }
     referred_on_page: ClassVar[dict[str, tuple[str, ...]]] = {"source": ("name", "content_hash")}
+    nothing_yet = _(
+        "Everything that came in was declared. A value that fits no schema is kept here until its "
+        "field is promoted."
+    )
+    begins_at = (_("Ingest runs"), "admin:fragments_ingestrun_changelist")
     list_display = (
         "field",
         "shown_value",
@@ -109,6 +112,19 @@ class RawFragmentAdmin(KeysetAdmin):
     )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field, or an id")
+    export_name = "fragments"
+    export_columns = FRAGMENT_COLUMNS
+    export_reads = (
+        *("id", "user", "entity_type", "entity", "fragment_key", "value", "value_type", "value_format"),
+        *("reason", "lifecycle_state", "frequency_count", "source", "priority", "specificity", "kind"),
+        *("observation_id", "observed_at", "first_seen_at", "last_seen_at"),
+        *("promoted_at", "archived_at", "expires_at"),
+    )
+    export_referred: ClassVar[dict[str, tuple[str, ...]]] = {
+        "user": ("username",),
+        "entity": ("entity_key",),
+        "source": ("name", "content_hash"),
+    }
     list_before_template = "admin/fragments/rawfragment/restore_link.html"
     change_form_outer_before_template = "admin/fragments/rawfragment/deletable.html"
     fieldsets: ClassVar[Any] = (
@@ -176,6 +192,9 @@ class RawFragmentAdmin(KeysetAdmin):
             return queryset.filter(pk=int(term)), False
         return queryset.filter(fragment_key=term), False
 
+    def export_lines(self, rows: Any) -> Iterable[JsonObject]:
+        return fragment_lines(rows)
+
     @admin.display(description=_("field"))
     def field(self, fragment: RawFragment) -> SafeString:
         return code(fragment.fragment_key)
@@ -211,7 +230,9 @@ class RawFragmentAdmin(KeysetAdmin):
     @admin.display(description=_("state"))
     def shown_state(self, fragment: RawFragment) -> SafeString:
         state = LifecycleState(fragment.lifecycle_state)
-        return badge(state.label, LIFECYCLE_TONES[state])
+        shown = badge(state.label, LIFECYCLE_TONES[state])
+        # Beside its state, which it keeps until the source takes part again.
+        return format_html("{} {}", shown, badge(_("retracted"), "warn")) if fragment.is_retracted else shown
 
     @admin.display(description=_("entity"))
     def entity_shown(self, fragment: RawFragment) -> SafeString:

@@ -1,5 +1,6 @@
 """Pages of ingest runs and of what they refused."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -12,6 +13,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from fragments.models import DeadLetter, IngestRun, IngestState
+from fragments.selectors_exports import LETTER_COLUMNS, letter_lines
+from fragments.selectors_runs import runs_left_open
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.pages.display import (
     amount,
     badge,
@@ -22,11 +26,13 @@ from schemaevo.kernel.pages.display import (
     moment,
     row_link,
 )
+from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.filters import (
     ChoiceFilter,
     EntityTypeFilter,
     ExactFilter,
     NumberFilter,
+    PickFilter,
 )
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import may_see_values
@@ -54,12 +60,32 @@ class RunNameFilter(ExactFilter):
     column = "name"
 
 
+class LeftOpenFilter(PickFilter):
+    """What somebody has to run again, as the first page counts it."""
+
+    title = _("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("open", _("did not get through, and was not run again"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if not self.value():
+            return queryset
+        is_known = self.value() == "open"
+        return queryset.filter(pk__in=runs_left_open().values("pk")) if is_known else queryset.none()
+
+
 @admin.register(IngestRun)
 class IngestRunAdmin(KeysetAdmin):
     """Every import: what it read, what came of it, what it refused."""
 
     keyset = Keyset(("-id",))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"started_by": ("username",)}
+    nothing_yet = _(
+        "Nothing was ingested yet: manage.py ingest FILE --entity-type TYPE --user NAME "
+        "--key-field FIELD makes the first run."
+    )
     list_display = (
         "run",
         "entity_type",
@@ -71,7 +97,7 @@ class IngestRunAdmin(KeysetAdmin):
         "rejected",
         "started",
     )
-    list_filter = (EntityTypeFilter, RunStateFilter, RunNameFilter)
+    list_filter = (EntityTypeFilter, RunStateFilter, LeftOpenFilter, RunNameFilter)
     search_fields = ("=id",)
     search_help_text = _("Number of a run")
     fieldsets: ClassVar[Any] = (
@@ -105,6 +131,9 @@ class IngestRunAdmin(KeysetAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)
+        if obj is not None and obj.retracted_count:
+            (title, first), *others = fieldsets
+            fieldsets = ((title, {**first, "fields": (*first["fields"], ("of_retracted",))}), *others)
         if obj is None or not obj.error:
             return fieldsets
         # An error may quote the value that it failed on; who was interrupted said nothing.
@@ -159,6 +188,10 @@ class IngestRunAdmin(KeysetAdmin):
             return amount(0)
         return link(_list_url("fragments_deadletter", run=run.pk), amount(run.rejected_count))
 
+    @admin.display(description=_("of a retracted source"))
+    def of_retracted(self, run: IngestRun) -> SafeString:
+        return amount(run.retracted_count)
+
     @admin.display(description=_("started"))
     def started(self, run: IngestRun) -> SafeString:
         return moment(run.started_at)
@@ -209,13 +242,23 @@ class LetterCodeFilter(ExactFilter):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(KeysetAdmin):
+class DeadLetterAdmin(ExportingAdmin):
     """What was refused, where it stood and why. The record and the message may hold values."""
 
     keyset = Keyset(("-id",))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"run": ("name",)}
+    nothing_yet = _(
+        "No record was refused. One that cannot be read or stored is kept here with its line and "
+        "the reason, and the rest of its run goes on."
+    )
+    begins_at = (_("Ingest runs"), "admin:fragments_ingestrun_changelist")
     list_display = ("line", "reason", "shown_message", "shown_run", "refused")
     list_filter = (LetterRunFilter, LetterCodeFilter)
+    export_name = "dead-letters"
+    export_columns = LETTER_COLUMNS
+    export_reads = ("id", "run", "line_number", "code", "message", "raw", "created_at")
+    export_referred: ClassVar[dict[str, tuple[str, ...]]] = {"run": ("name", "entity_type")}
+    export_note = _("Bytes of a record that are no text stand as \\x and two digits.")
     fieldsets: ClassVar[Any] = (
         (None, {"fields": (("shown_run", "line"), ("reason", "refused"), "shown_message")}),
         (_("The record as it came"), {"fields": ("shown_raw",)}),
@@ -237,6 +280,9 @@ class DeadLetterAdmin(KeysetAdmin):
             (None, {"fields": (("shown_run", "line"), ("reason", "refused"))}),
             (_("The record as it came"), {"fields": ("hidden_raw",)}),
         )
+
+    def export_lines(self, rows: Any) -> Iterable[JsonObject]:
+        return letter_lines(rows)
 
     @admin.display(description=_("line"))
     def line(self, letter: DeadLetter) -> SafeString:

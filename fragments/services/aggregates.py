@@ -133,7 +133,7 @@ _COUNT = """
                count(*) AS row_count, sum(frequency_count) AS frequency, max(last_seen_at) AS last_seen_at
           FROM raw_fragments
          WHERE user_id = %(user_id)s AND entity_type = %(entity_type)s
-           AND raw_fragment_counts_v1(lifecycle_state, reason)
+           AND raw_fragment_counts_v2(lifecycle_state, reason, is_retracted)
          GROUP BY 1, 2, 3, 4, 5, 6
       ) AS change
 """
@@ -146,7 +146,7 @@ _SAMPLE = """
             SELECT DISTINCT ON (value_hash) id, value
               FROM (SELECT id, value, value_hash FROM raw_fragments
                      WHERE user_id = a.user_id AND entity_type = a.entity_type AND fragment_key = a.fragment_key
-                       AND raw_fragment_counts_v1(lifecycle_state, reason) LIMIT 100) AS few
+                       AND raw_fragment_counts_v2(lifecycle_state, reason, is_retracted) LIMIT 100) AS few
              WHERE length(value::text) <= 300
              ORDER BY value_hash, id LIMIT 10
          ) AS f

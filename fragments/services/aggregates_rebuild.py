@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 
+from fragments.models import RawFragment, RawFragmentAggregate
 from fragments.selectors_counting import REBUILD
 from fragments.services.aggregates import (
     EVERYTHING,
@@ -23,6 +24,7 @@ from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.job_control import MAY_CONTROL
 from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import Job
+from schemaevo.kernel.pages.estimates import Amount, found_counted, part_counted, rows_counted
 from schemaevo.kernel.pause import refuse_while_paused
 
 
@@ -49,6 +51,25 @@ def aggregates_rebuild_foresee(scope: Scope = EVERYTHING) -> Rebuilt:
     _require_type_of(scope)
     counts = [aggregates_in(part) for part in _parts(scope)]
     return Rebuilt(len(counts), sum(counts))
+
+
+class RebuildOutlook(NamedTuple):
+    """About how much a rebuild would go through: aggregates as they are, and fragments."""
+
+    aggregates: Amount
+    fragments: Amount
+
+
+def aggregates_rebuild_outlook(scope: Scope = EVERYTHING) -> RebuildOutlook:
+    """See `RebuildOutlook`; read at a glance, however much it is. Raises: Invalid `invalid_entity_type`."""
+    _require_type_of(scope)
+    named = {name: value for name, value in scope._asdict().items() if value}
+    fragments = RawFragment.objects.filter(**named)
+    by_type_alone = bool(scope.entity_type) and scope.user_id is None
+    return RebuildOutlook(
+        found_counted(RawFragmentAggregate.objects.filter(**named)),
+        part_counted(fragments, rows_counted(RawFragment)) if by_type_alone else found_counted(fragments),
+    )
 
 
 def aggregates_rebuild_inline(

@@ -27,7 +27,7 @@ _DIFFERENT = """
     ), counted AS (
         SELECT a.id, f.source_id, f.value_type, f.value_format, count(*) AS n, sum(f.frequency_count) AS frequency
           FROM these AS a JOIN raw_fragments AS f USING (user_id, entity_type, fragment_key)
-         WHERE raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+         WHERE raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
          GROUP BY 1, 2, 3, 4
     ), totals AS (
         SELECT id, sum(n) AS sample_count, sum(frequency) AS frequency_total,
@@ -65,7 +65,7 @@ _DIFFERENT = """
 #: Of these fragments, what of their aggregates is not there at all.
 _MISSING = """
     SELECT DISTINCT f.user_id, f.entity_type, f.fragment_key FROM raw_fragments AS f
-     WHERE f.id = ANY(%s::bigint[]) AND raw_fragment_counts_v1(f.lifecycle_state, f.reason)
+     WHERE f.id = ANY(%s::bigint[]) AND raw_fragment_counts_v2(f.lifecycle_state, f.reason, f.is_retracted)
        AND NOT EXISTS (SELECT FROM raw_fragment_aggregates AS a
                         WHERE (a.user_id, a.entity_type, a.fragment_key) = (f.user_id, f.entity_type, f.fragment_key))
      ORDER BY 1, 2, 3

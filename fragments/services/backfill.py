@@ -268,8 +268,9 @@ def _declared(schema: EffectiveSchema) -> Mapping[str, Field]:
     return {} if schema.definition is None else schema.definition.fields
 
 
-#: Which fragments of a field a chunk is about: those of a promotion, and those of its undo.
-_WAITING = "lifecycle_state IN ('active', 'archived')"
+#: Which fragments of a field a chunk is about: those of a promotion, and those of its undo. What a retracted source
+#: brought is promoted by nobody; it is taken back as everything is, so that it is right after the undo of that.
+_WAITING = "lifecycle_state IN ('active', 'archived') AND NOT is_retracted"
 _CONCERNED = "reason <> 'converted_original'"
 #: What can be taken back. A converted original was never one that waited.
 _PROMOTED = (

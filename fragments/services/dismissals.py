@@ -15,6 +15,7 @@ from registry.services.locking import require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, require_storable
+from schemaevo.kernel.erasing import require_not_erased
 from schemaevo.kernel.errors import Invalid, NotFound
 from schemaevo.kernel.models import User
 
@@ -165,6 +166,8 @@ def _require_field(entity_type: str, name: str, user_id: int | None) -> None:
 
 
 def require_owner(user_id: int | None) -> None:
-    """Raises: NotFound `user_not_found` where there is no such user; None is everybody."""
+    """Raises: NotFound `user_not_found` where there is no such user, OwnerErased; None is everybody."""
     if user_id is not None and not User.objects.filter(pk=user_id).exists():
         raise NotFound("user_not_found", f"There is no user {user_id}.", name=str(user_id))
+    if user_id is not None:
+        require_not_erased(user_id)

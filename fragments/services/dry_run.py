@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fragments.services.batches import Batches
+from fragments.services.erased_records import without_erased
 from fragments.services.exported_records import owners_known
 from fragments.services.ingest import (
     Counts,
@@ -76,6 +77,8 @@ class _Teller:
     def tell(self, records: list[Record]) -> list[Rejection]:
         """Counts what would be stored; gives what would be refused."""
         owned, refused = self._owned(records)
+        owned, erased = without_erased(owned, self._options)
+        refused += erased
         entity_type = self._options.entity_type
         user_ids = {user_id for _, user_id in owned}
         schemas = load_current_schemas(entity_type=entity_type, user_ids=user_ids)

@@ -29,6 +29,7 @@ from registry.errors import QuotaReached
 from registry.services.locking import require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
+from schemaevo.kernel.erasing import require_not_erased
 from schemaevo.kernel.errors import NotFound
 from schemaevo.kernel.faults import error_told
 from schemaevo.kernel.models import User
@@ -61,12 +62,13 @@ def enhancement_set(
 ) -> EnhancementSetting | None:
     """The user's schema of the type grows by itself as far as `mode` says; None stands for the default, *suggest*.
 
-    Raises: Denied; Invalid `invalid_entity_type`; NotFound `user_not_found`.
+    Raises: Denied; Invalid `invalid_entity_type`; NotFound `user_not_found`; OwnerErased.
     """
     actor.require(MAY_SET)
     require_entity_type(entity_type)
     if not User.objects.filter(pk=user_id).exists():
         raise NotFound("user_not_found", f"There is no user {user_id}.", user=str(user_id))
+    require_not_erased(user_id)
     rows = EnhancementSetting.objects.select_for_update().filter(user_id=user_id, entity_type=entity_type)
     before = rows.first()
     was = before.mode if before else EnhancementMode.SUGGEST

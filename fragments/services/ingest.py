@@ -17,6 +17,7 @@ from fragments.domain.exported import split_exported
 from fragments.domain.splitting import Fragment, split
 from fragments.models import DeadLetter, IngestRun, IngestState
 from fragments.services.batches import Batches
+from fragments.services.erased_records import without_erased
 from fragments.services.exported_records import (
     exported_observation_of,
     exported_sources_ensure,
@@ -27,10 +28,11 @@ from fragments.services.runs import ALIVE, run_begin
 from fragments.services.sightings import sightings_record
 from registry.cache import load_current_schemas
 from registry.domain.definition import Definition
-from registry.services.locking import require_entity_type
+from registry.services.locking import hold_for_writing, require_entity_type
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.bulk import collector_paused
 from schemaevo.kernel.canonical import JsonObject, is_storable_text
+from schemaevo.kernel.erasing import require_not_erased
 from schemaevo.kernel.errors import Invalid
 from schemaevo.kernel.locks import LockSpace, hold
 from schemaevo.kernel.owners import owners_by_username, owners_create
@@ -80,13 +82,15 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What became of records: each is an observation, a duplicate, or rejected."""
+    """What became of records: each is an observation, a duplicate, or rejected. `retracted` are those of the
+    observations that take no part, since their source is retracted."""
 
     records: int = 0
     observations: int = 0
     duplicates: int = 0
     fragments: int = 0
     rejected: int = 0
+    retracted: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -95,6 +99,7 @@ class Counts:
             self.duplicates + other.duplicates,
             self.fragments + other.fragments,
             self.rejected + other.rejected,
+            self.retracted + other.retracted,
         )
 
 
@@ -119,13 +124,15 @@ def ingest(
     Works in batches, each one transaction with its counts, so that memory does not grow with the input and what
     is done stays done: running the same input again stores only what is missing. Gives the finished run.
 
-    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; Conflict `paused`, before there is a run or
-    between two batches; LockTimeout, OSError and database errors. The run is then marked as failed and holds what
-    was stored until then.
+    Raises: Denied; Invalid `invalid_entity_type`, `invalid_option`; Conflict `paused` and OwnerErased `owner_erased`,
+    before there is a run or between two batches; LockTimeout, OSError and database errors. The run is then marked as
+    failed and holds what was stored until then.
     """
     actor.require("fragments.ingest")
     refuse_while_paused()
     require_ingestible(source, options)
+    if options.user_id is not None:
+        require_not_erased(options.user_id)
     run = run_begin(
         name=source.name,
         content_hash=source.content_hash,
@@ -237,10 +244,11 @@ def _ingest_batch(
     user_ids = {user_id for _, user_id in owned}
     entity_type = options.entity_type
     if owned:
-        hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
-        hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
+        hold_for_writing(entity_type, user_ids)
     # A later statement than the one that took the locks: it sees every change that was committed before.
     schemas = load_current_schemas(entity_type=entity_type, user_ids=user_ids)
+    owned, erased = without_erased(owned, options)
+    refused += erased
     sources = _sources(source, options, owned, course)
 
     observations: list[NewObservation] = []
@@ -277,6 +285,7 @@ def _ingest_batch(
             for fragment in fragments[index]
         ),
         are_new=course.are_fragments_new,
+        retracted=recorded.retracted,
     )
     course.are_fragments_new = sighted.are_new
     counts = Counts(
@@ -285,6 +294,9 @@ def _ingest_batch(
         duplicates=len(owned) - len(conflicts) - len(recorded.inserted),
         fragments=sighted.sightings,
         rejected=len(rejections) + len(refused),
+        retracted=len(recorded.inserted & {o.id for o in observations if o.source_id in recorded.retracted})
+        if recorded.retracted
+        else 0,
     )
     _write_dead_letters(run, [*rejections, *refused])
     IngestRun.objects.filter(pk=run.pk).update(
@@ -293,6 +305,7 @@ def _ingest_batch(
         duplicate_count=F("duplicate_count") + counts.duplicates,
         fragment_count=F("fragment_count") + counts.fragments,
         rejected_count=F("rejected_count") + counts.rejected,
+        retracted_count=F("retracted_count") + counts.retracted,
         **ALIVE,
     )
     return counts, refused

@@ -1,8 +1,9 @@
 """The life of fragments: promoted ones expire and are deleted, those that nobody sees any more are archived.
 
 Everything here is a *move*: rows in one state that are due go into another, or away. Which moves there are at all is
-kept by a trigger. The rows of one user and entity type are moved in one short transaction under their FRAGMENTS lock,
-so that an ingest waits for its own user's rows only, and for no longer than one of its own batches takes.
+kept by a trigger. What a retracted source brought stays where it is, so that its undo finds it. The rows of one user
+and entity type are moved in one short transaction under their FRAGMENTS lock, so that an ingest waits for its own
+user's rows only, and for no longer than one of its own batches takes.
 """
 
 from __future__ import annotations
@@ -59,16 +60,21 @@ _TO_PENDING = "UPDATE raw_fragments SET lifecycle_state = 'pending_deletion', ex
 
 DELETE = Move(
     name="delete",
-    rows="lifecycle_state = 'pending_deletion'",
+    rows="lifecycle_state = 'pending_deletion' AND NOT is_retracted",
     due="expires_at",
     statement="DELETE FROM raw_fragments",
     rest_setting="SCHEMAEVO_CLEANUP_GRACE_HOURS",
     unit=timedelta(hours=1),
 )
-EXPIRE = Move(name="expire", rows="lifecycle_state = 'promoted'", due="expires_at", statement=_TO_PENDING)
+EXPIRE = Move(
+    name="expire",
+    rows="lifecycle_state = 'promoted' AND NOT is_retracted",
+    due="expires_at",
+    statement=_TO_PENDING,
+)
 EXPIRE_ARCHIVED = Move(
     name="expire_archived",
-    rows="lifecycle_state = 'archived'",
+    rows="lifecycle_state = 'archived' AND NOT is_retracted",
     due="archived_at",
     statement=_TO_PENDING,
     rest_setting="SCHEMAEVO_ARCHIVE_RETENTION_DAYS",
@@ -77,7 +83,7 @@ EXPIRE_ARCHIVED = Move(
 )
 ARCHIVE = Move(
     name="archive",
-    rows=f"lifecycle_state = 'active' AND frequency_count < {ARCHIVED_BELOW}",
+    rows=f"lifecycle_state = 'active' AND frequency_count < {ARCHIVED_BELOW} AND NOT is_retracted",
     due="last_seen_at",
     statement="UPDATE raw_fragments SET lifecycle_state = 'archived', archived_at = now()",
     rest_setting="SCHEMAEVO_ARCHIVE_AFTER_DAYS",

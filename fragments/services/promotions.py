@@ -76,7 +76,10 @@ def field_promote(
         raise Undeclared(entity_type)
     if field in effective.fields:
         raise AlreadyDeclared(entity_type, field, effective.fields[field].type.value)
-    if not RawFragment.objects.filter(user_id=user_id, entity_type=entity_type, fragment_key=field).exists():
+    known = RawFragment.objects.filter(
+        user_id=user_id, entity_type=entity_type, fragment_key=field, is_retracted=False
+    )
+    if not known.exists():
         promoted_before = Promotion.objects.filter(
             user_id=user_id, entity_type=entity_type, fragment_key=field
         )

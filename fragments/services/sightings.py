@@ -1,6 +1,6 @@
 """Sightings of fragments: what new observations carried, merged into raw_fragments."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import NamedTuple
@@ -67,11 +67,17 @@ class Sighted(NamedTuple):
     are_new: bool
 
 
-def sightings_record(carried: Iterable[tuple[NewObservation, Fragment]], *, are_new: bool) -> Sighted:
+def sightings_record(
+    carried: Iterable[tuple[NewObservation, Fragment]],
+    *,
+    are_new: bool,
+    retracted: Collection[str] = (),
+) -> Sighted:
     """Every fragment that an observation carried is counted.
 
     The observations are new rows of this transaction, which holds the FRAGMENTS lock of their users. A value seen
-    again becomes active, whatever its state, unless it was only seen as the original of a converted value.
+    again becomes active, whatever its state, unless it was only seen as the original of a converted value. Of the
+    `retracted` sources it is counted as well, and takes no part.
 
     `are_new` is a guess, that none of these values was seen before: if it is right they are stored in half the time,
     and if it is wrong it costs as much again. What it comes to is a good guess for the next ones of the same source.
@@ -98,9 +104,10 @@ def sightings_record(carried: Iterable[tuple[NewObservation, Fragment]], *, are_
         else:
             row.add(observation, fragment)
     if rows:
-        are_new = are_new and _insert(rows.values())
+        # Those of retracted sources are born so, which only the merging statement knows.
+        are_new = are_new and not retracted and _insert(rows.values())
         if not are_new:
-            _merge(rows.values())
+            _merge(rows.values(), retracted)
     return Sighted(sightings, are_new)
 
 
@@ -149,7 +156,7 @@ def _columns_of(row: _Row) -> tuple[object, ...]:
     )
 
 
-def _merge(rows: Iterable[_Row]) -> None:
+def _merge(rows: Iterable[_Row], retracted: Collection[str]) -> None:
     copy_into_temporary("new_fragments", _COLUMNS, map(_columns_of, rows), narrow=True)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -157,13 +164,14 @@ def _merge(rows: Iterable[_Row]) -> None:
             INSERT INTO raw_fragments AS f (user_id, entity_type, entity_id, fragment_key, source_id, value,
                    value_hash, value_type, value_format, reason, priority, specificity, kind, frequency_count,
                    observation_id, observed_at, first_seen_at, last_seen_at,
-                   lifecycle_state, promoted_at, expires_at)
+                   lifecycle_state, promoted_at, expires_at, is_retracted)
             SELECT user_id, entity_type, entity_id, fragment_key, source_id, value,
                    value_hash, value_type, value_format, reason, priority, specificity, kind, frequency_count,
                    observation_id, observed_at, now(), now(),
                    CASE reason WHEN 'converted_original' THEN 'promoted' ELSE 'active' END,
                    CASE reason WHEN 'converted_original' THEN now() END,
-                   CASE reason WHEN 'converted_original' THEN now() + make_interval(days => %s) END
+                   CASE reason WHEN 'converted_original' THEN now() + make_interval(days => %s) END,
+                   source_id = ANY(%s::uuid[])
               FROM new_fragments
              ORDER BY user_id, entity_id, fragment_key, source_id, value_hash
             ON CONFLICT (user_id, entity_id, fragment_key, source_id, value_hash, priority, specificity, kind)
@@ -188,7 +196,8 @@ def _merge(rows: Iterable[_Row]) -> None:
                 archived_at = CASE WHEN EXCLUDED.reason = 'converted_original' THEN f.archived_at END,
                 expires_at = CASE
                         WHEN EXCLUDED.reason = 'converted_original' AND f.expires_at IS NOT NULL
-                        THEN EXCLUDED.expires_at END
+                        THEN EXCLUDED.expires_at END,
+                is_retracted = EXCLUDED.is_retracted
             """,
-            [settings.SCHEMAEVO_PROMOTED_RETENTION_DAYS],
+            [settings.SCHEMAEVO_PROMOTED_RETENTION_DAYS, [*retracted]],
         )

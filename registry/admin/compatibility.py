@@ -40,6 +40,10 @@ class SchemaCompatibilityAdmin(KeysetAdmin):
 
     keyset = Keyset(("entity_type",))
     many = _("entity types")
+    nothing_yet = _(
+        "Every entity type is BACKWARD unless somebody says otherwise: set_compatibility TYPE MODE sets another "
+        "mode, which then stands here."
+    )
     list_display = ("type_name", "shown_mode", "demands", "compared_with")
     list_filter = (EntityTypeFilter, ModeFilter)
     search_fields = ("entity_type__startswith",)

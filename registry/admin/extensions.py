@@ -47,6 +47,10 @@ class ExtensionRevisionAdmin(KeysetAdmin):
     referred_on_page: ClassVar[dict[str, tuple[str, ...]]] = {
         "cause_version": ("entity_type", "major", "minor", "patch")
     }
+    nothing_yet = _(
+        "An extension is what one owner adds to a global schema. It is written here, or made by a "
+        "promotion; each change is a revision of its own."
+    )
     list_display = (
         "type_name",
         "owner",

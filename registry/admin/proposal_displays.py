@@ -51,6 +51,7 @@ _HAPPENINGS: Final[dict[str, tuple[Any, str]]] = {
     "proposal.draft": (_("drafted"), "edit_note"),
     "proposal.found": (_("found by analysis"), "query_stats"),
     "proposal.refresh": (_("evidence renewed"), "query_stats"),
+    "proposal.weigh": (_("evidence speaks otherwise"), "query_stats"),
     "proposal.edit": (_("edited"), "edit"),
     "proposal.submit": (_("submitted"), "send"),
     "proposal.approve": (_("approved"), "check_circle"),
@@ -131,5 +132,10 @@ def _edit(edit: Json) -> str:
 
 def happening(event: AuditEvent) -> tuple[str, str]:
     """What happened, in words, and the name of its sign."""
-    words, icon = _HAPPENINGS.get(event.action, (event.action, "radio_button_unchecked"))
-    return str(words), icon
+    _words, icon = _HAPPENINGS.get(event.action, ("", "radio_button_unchecked"))
+    return happening_words(event.action), icon
+
+
+def happening_words(action: str) -> str:
+    """What the audit log calls by that name."""
+    return str(_HAPPENINGS[action][0]) if action in _HAPPENINGS else action

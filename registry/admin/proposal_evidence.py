@@ -56,7 +56,7 @@ def evidence_shown(evidence: JsonObject) -> EvidenceShown | None:
         type=str(evidence.get("type") or ""),
         converter=str(evidence.get("converter") or ""),
         figures=[
-            (str(label), _figure(name, evidence[name]))
+            (str(label), _figure(name, str(label), evidence[name]))
             for name, label in _FIGURES.items()
             if name in evidence
         ],
@@ -85,10 +85,18 @@ def percent(share: Json) -> str:
     return f"{text.removesuffix('.0')} %"
 
 
-def _figure(name: str, value: Json) -> SafeString:
+def _figure(name: str, label: str, value: Json) -> SafeString:
     if name not in _SHARES:
         return count_shown(value)
-    return format_html('<span class="se-number">{}</span>', percent(value))
+    text = percent(value)
+    if not text:
+        return NOTHING
+    return format_html(
+        '<span class="se-number">{}</span> <meter class="se-meter" max="1" value="{}" aria-label="{}"></meter>',
+        text,
+        str(value),
+        label,
+    )
 
 
 def count_shown(value: Json) -> SafeString:

@@ -65,16 +65,13 @@ class Sampled:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialShown:
-    """A trial, ready for the page. Only `sample` holds values."""
+class TrialCounts:
+    """The numbers of a trial's result, ready for the page."""
 
-    trial: ProposalTrial
-    state: SafeString
     figures: list[tuple[str, SafeString]]
     columns: list[str]
     rows: list[tuple[str, str, list[SafeString]]]
     estimate: str
-    sample: list[Sampled]
 
     @property
     def is_read(self) -> bool:
@@ -82,18 +79,34 @@ class TrialShown:
         return bool(self.rows or self.figures)
 
 
+@dataclass(frozen=True, slots=True)
+class TrialShown:
+    """A trial, ready for the page. Only `sample` holds values."""
+
+    trial: ProposalTrial
+    state: SafeString
+    counts: TrialCounts
+    sample: list[Sampled]
+
+
 def trial_shown(trial: ProposalTrial | None) -> TrialShown | None:
     """The trial with what it found, as far as it has."""
     if trial is None:
         return None
-    result = cast(JsonObject, trial.result)
-    if result.get("format") != _TRIAL_FORMAT:
-        result = {}
-    columns = _TRIAL_COLUMNS[trial.act]
-    seconds = object_in(result.get("estimate")).get("seconds")
+    result = _read(trial.result)
     return TrialShown(
         trial=trial,
         state=badge(trial.get_state_display(), _TRIAL_TONES[trial.state]),
+        counts=counts_shown(result, trial.act),
+        sample=[_sampled(one) for one in objects_in(result.get("values"))],
+    )
+
+
+def counts_shown(result: JsonObject, act: str) -> TrialCounts:
+    """What a trial of that act found, in numbers."""
+    result, columns = _read(result), _TRIAL_COLUMNS[act]
+    seconds = object_in(result.get("estimate")).get("seconds")
+    return TrialCounts(
         figures=[
             (str(label), count_shown(result[name]))
             for name, label in _TRIAL_FIGURES.items()
@@ -105,8 +118,12 @@ def trial_shown(trial: ProposalTrial | None) -> TrialShown | None:
             for name, counts in _by_name(result)
         ],
         estimate=duration(seconds) if isinstance(seconds, int) else "",
-        sample=[_sampled(one) for one in objects_in(result.get("values"))],
     )
+
+
+def _read(result: JsonObject) -> JsonObject:
+    """The result, where it has the shape that is known here; else an empty one."""
+    return result if result.get("format") == _TRIAL_FORMAT else {}
 
 
 def tried_counts(trial: ProposalTrial | None) -> dict[str, dict[str, int]]:

@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import URLPattern, path, reverse
 
 from registry.admin.proposal_acts import VERBS, Verb
+from registry.admin.proposal_charts import trial_chart
 from registry.admin.proposal_displays import blocks_in_words, edits_text, state_badge
 from registry.admin.proposal_forms import ProposalForm
 from registry.admin.proposal_trials import trial_shown
@@ -172,5 +173,9 @@ def _shown(standing: ProposalStanding, verb: Verb) -> tuple[dict[str, Any], Doma
             "trial": trial_shown(standing.undo_trial),
         }, None
     if action in VERDICTS or action in (Action.APPLY, Action.SUBMIT):
-        return {"compared": sides_context(standing.sides), "trial": trial_shown(standing.trial)}, None
+        return {
+            "compared": sides_context(standing.sides),
+            "trial": trial_shown(standing.trial),
+            "trial_chart": trial_chart(standing.trial),
+        }, None
     return {}, None

@@ -16,25 +16,29 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from registry.admin.proposal_charts import trial_chart, types_chart
+from registry.admin.proposal_desk import DeskFilter, age, desk_context, next_in_words
 from registry.admin.proposal_displays import blocks_in_words, decisions_shown, happening, state_badge
 from registry.admin.proposal_evidence import evidence_shown
 from registry.admin.proposal_forms import CommentForm
+from registry.admin.proposal_report import report_urls
 from registry.admin.proposal_trials import trial_shown, works_shown
 from registry.admin.proposal_verbs import hindrance, standing_or_404, verb_urls, verbs_open
 from registry.admin.proposal_writing import writing_urls
 from registry.admin.sides import sides_context
 from registry.domain.proposal import Action, State
 from registry.models import Proposal, ProposalAct, ProposalOrigin, ProposalState, ProposalTrial
+from registry.selectors_desk import proposals_seen_by, waits_of
 from registry.selectors_proposal_pages import (
     HISTORY_SHOWN,
-    approvals_of,
     proposal_history,
     proposal_work,
 )
 from registry.selectors_proposals import ProposalStanding
+from registry.selectors_trials import trial_job
 from registry.services.proposals import PROPOSE
 from schemaevo.kernel.models import User
-from schemaevo.kernel.pages.display import NOTHING, ago, badge, code, short
+from schemaevo.kernel.pages.display import code, short
 from schemaevo.kernel.pages.filters import ChoiceFilter, EntityTypeFilter
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import may_see_values
@@ -73,16 +77,8 @@ class ProposalAdmin(KeysetAdmin):
     keyset = Keyset(("-id",))
     many = _("proposals")
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"author": ("username",)}
-    list_display = (
-        "named",
-        "shown_type",
-        "shown_origin",
-        "shown_state",
-        "shown_author",
-        "approvals",
-        "since",
-    )
-    list_filter = (ProposalStateFilter, EntityTypeFilter, OriginFilter)
+    list_display = ("named", "shown_type", "shown_state", "next", "shown_author", "waits_since")
+    list_filter = (DeskFilter, ProposalStateFilter, EntityTypeFilter, OriginFilter)
     list_before_template = "admin/registry/proposal/views.html"
     change_form_outer_before_template = "admin/registry/proposal/page.html"
 
@@ -96,22 +92,30 @@ class ProposalAdmin(KeysetAdmin):
             *writing_urls(self),
             path("<int:proposal_id>/live/", live, name="registry_proposal_live"),
             *verb_urls(self),
+            *report_urls(self),
             *super().get_urls(),
         ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         # Neither list nor page shows them from this row: the page reads where the proposal stands.
-        return super().get_queryset(request).defer("edits", "evidence")
+        found = super().get_queryset(request).defer("edits", "evidence")
+        return proposals_seen_by(login=request.user, among=found)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """None: the template shows everything, and follows it."""
         return ()
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, below the desk of whoever looks at it."""
+        return super().changelist_view(request, {**desk_context(request), **(extra_context or {})})
+
     def attach(self, rows: Any) -> None:
         super().attach(rows)
-        approvals = approvals_of(proposal_ids=[row.pk for row in rows])
+        waits = waits_of(proposal_ids=[row.pk for row in rows])
         for row in rows:
-            row.approvals_counted = approvals.get(row.pk, 0)
+            row.waits = waits[row.pk]
 
     def page_context(self, request: HttpRequest, row: Proposal) -> dict[str, Any]:
         standing = standing_or_404(row.pk)
@@ -123,6 +127,8 @@ class ProposalAdmin(KeysetAdmin):
             "reasons": standing.reasons[:REASONS_SHOWN],
             "more_reasons": max(0, len(standing.reasons) - REASONS_SHOWN),
             "evidence": evidence_shown(proposal.evidence),
+            "types_chart": types_chart(proposal.evidence),
+            "trial_chart": trial_chart(standing.trial),
             "decisions": decisions_shown(standing),
             "history": [(event, *happening(event)) for event in history[:HISTORY_SHOWN]],
             "is_history_cut": len(history) > HISTORY_SHOWN,
@@ -159,6 +165,8 @@ class ProposalAdmin(KeysetAdmin):
                 shown for shown in (trial_shown(standing.undo_trial), trial_shown(standing.trial)) if shown
             ],
             "coming": coming,
+            "may_try": Action.TRY in offered,
+            "stopped": _stopped(standing, request),
             "works": works,
             "is_over": coming is None and all(work.is_over for work in works),
             "may_see_values": may_see_values(request),
@@ -183,31 +191,32 @@ class ProposalAdmin(KeysetAdmin):
     def shown_type(self, proposal: Proposal) -> SafeString:
         return code(proposal.entity_type)
 
-    @admin.display(description=_("origin"))
-    def shown_origin(self, proposal: Proposal) -> str:
-        return proposal.get_origin_display()
-
     @admin.display(description=_("state"))
     def shown_state(self, proposal: Proposal) -> SafeString:
         return state_badge(proposal)
 
+    @admin.display(description=_("what is next"))
+    def next(self, proposal: Any) -> SafeString:
+        return next_in_words(proposal, proposal.waits, is_own=proposal.is_own, has_mine=proposal.has_mine)
+
     @admin.display(description=_("author"))
     def shown_author(self, proposal: Proposal) -> SafeString:
         if proposal.author_id is None:
-            return NOTHING
+            return format_html('<span class="se-muted">{}</span>', proposal.get_origin_display())
         return short(proposal.author.get_username() if proposal.author else f"#{proposal.author_id}")
 
-    @admin.display(description=_("approvals"))
-    def approvals(self, proposal: Any) -> SafeString:
-        given, required = proposal.approvals_counted, proposal.required_approvals
-        if proposal.submitted_at is None:
-            return NOTHING
-        tone = "good" if given >= required else "plain"
-        return badge(_("%(given)s of %(required)s") % {"given": given, "required": required}, tone)
-
     @admin.display(description=_("since"))
-    def since(self, proposal: Proposal) -> SafeString:
-        return ago(proposal.moved_at)
+    def waits_since(self, proposal: Proposal) -> SafeString:
+        return age(proposal)
+
+
+def _stopped(standing: ProposalStanding, request: HttpRequest) -> dict[str, Any] | None:
+    """A trial that nobody is at any more, with its job where that is kept and the login may see it."""
+    trial = standing.stopped_trial
+    if trial is None:
+        return None
+    job = trial_job(trial) if request.user.has_perm("kernel.view_job") else None
+    return {"trial": trial, "job": job}
 
 
 def _next(standing: ProposalStanding) -> Action | None:

@@ -48,6 +48,8 @@ class QuotaNoticeAdmin(KeysetAdmin):
     keyset = Keyset(("-id",))
     many = _("notices")
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
+    nothing_yet = _("Nobody has come up to 80 % of a maximum. When somebody does, it is noted here once.")
+    begins_at = (_("Quotas"), "admin:registry_userquota_changelist")
     list_display = ("crossed", "owner", "what", "shown_threshold", "usage_then", "shown_state", "mailed")
     list_filter = (OwnerFilter, LimitFilter, ThresholdFilter, HoldsFilter)
     fieldsets: ClassVar[Any] = (

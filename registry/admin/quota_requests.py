@@ -92,6 +92,11 @@ class QuotaRequestAdmin(KeysetAdmin):
     many = _("upgrade requests")
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",), "asked_by": ("username",)}
     referred_on_page: ClassVar[dict[str, tuple[str, ...]]] = {"decided_by": ("username",)}
+    nothing_yet = _(
+        "Nobody has asked for more than the defaults. An operator asks for an owner on the page "
+        "of the owner's quota."
+    )
+    begins_at = (_("Quotas"), "admin:registry_userquota_changelist")
     list_display = ("number", "owner", "schemas", "shown_fields", "why", "asker", "shown_state")
     list_display_links = ("number",)
     list_filter = (RequestStateFilter, OwnerFilter, MineFilter)

@@ -83,6 +83,10 @@ class UserQuotaAdmin(KeysetAdmin):
     keyset = Keyset(("-fullness", "-user_id"), computed={"fullness": IntegerField()})
     many = _("quotas")
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
+    nothing_yet = _(
+        "An owner stands here once they have a schema or an extension of their own. Of anybody "
+        "else the defaults hold: open their page by name above."
+    )
     list_display = ("owner", "schemas", "shown_fields", "changed")
     list_filter = (OwnerFilter, FullnessFilter)
     list_before_template = "admin/registry/userquota/find.html"

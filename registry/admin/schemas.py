@@ -60,6 +60,10 @@ def _older_to_compare(timeline: Timeline) -> str:
 class SchemaAdmin(ReadOnlyAdmin):
     """Which entity types are declared, for whom, and by which version."""
 
+    nothing_yet = _(
+        "A schema says which fields an entity type has. Write the first one here, or with "
+        "register_schema; until then records are stored as they come."
+    )
     list_display = ("type_name", "shown_scope", "in_force", "versions", "created")
     list_filter = (EntityTypeFilter, ScopeFilter, OwnerFilter)
     search_fields = ("entity_type__startswith",)
@@ -121,6 +125,10 @@ class SchemaAdmin(ReadOnlyAdmin):
 class SchemaVersionAdmin(ReadOnlyAdmin):
     """What a version declares, and the ways to put it in force, take it out, or retire it."""
 
+    nothing_yet = _(
+        "Each change of a schema is a version of its own. The first one comes with the first schema."
+    )
+    begins_at = (_("Schemas"), "admin:registry_schema_changelist")
     list_display = (
         "number",
         "type_name",

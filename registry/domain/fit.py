@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import re2
 
 from registry.domain.converters import NOT_CONVERTED, NotConverted, convert
-from registry.domain.definition import NO_CONSTRAINTS, Constraints, Field
+from registry.domain.definition import NO_CONSTRAINTS, Constraints, Converter, Field
 from registry.domain.times import is_date_or_time
 from registry.domain.vocabulary import FITTING_TYPES, JSON_TYPES, FieldType
 from schemaevo.kernel.canonical import Json, canonical_bytes
@@ -71,15 +71,21 @@ def convert_for_ingest(value: Json, field: Field) -> Json | NotConverted:
 
 def convert_for_reduction(value: Json, field: Field) -> Json:
     """The value as a snapshot shows it: converted if it is of another type and a converter applies."""
+    converted = conversion_for_reduction(value, field)
+    return value if converted is None else converted[1]
+
+
+def conversion_for_reduction(value: Json, field: Field) -> tuple[Converter, Json] | None:
+    """By which converter a snapshot shows the value, and as what; None where it shows it as it is."""
     if type(value) in FITTING_TYPES[field.type]:
-        return value
+        return None
     source = json_type(value)
     for converter in field.converters:
         if converter.source is source:
             converted = convert(converter.function, value)
             if converted is not NOT_CONVERTED and fits_type(converted, field.type):
-                return converted
-    return value
+                return converter, converted
+    return None
 
 
 def is_admitted(value: Json, field: Field) -> bool:

@@ -88,6 +88,7 @@ def standing_json(standing: ProposalStanding) -> JsonObject:
         "next_trial": _trial_json(standing.next_trial),
         "undo_trial": _trial_json(standing.undo_trial),
         "next_undo_trial": _trial_json(standing.next_undo_trial),
+        "stopped_trial": _trial_json(standing.stopped_trial),
         "blocks": [block.value for block in standing.blocks],
         "error": proposal.error,
     }
@@ -113,6 +114,11 @@ def standing_in_words(standing: ProposalStanding) -> list[str]:
     for trial in (standing.trial, standing.next_trial, standing.undo_trial, standing.next_undo_trial):
         if trial is not None:
             lines.append(f"Trial {trial.pk} (to {trial.act} it): {trial.state}. {trial.error}".rstrip())
+    if standing.stopped_trial is not None:
+        stopped = standing.stopped_trial
+        lines.append(
+            f"Trial {stopped.pk} (to {stopped.act} it) was stopped: its job ended before it. Try it again."
+        )
     if proposal.error:
         lines.append(f"Applying it was refused: {proposal.error}")
     said = {

@@ -32,7 +32,6 @@ from registry.services.activation import (
 from registry.services.locking import hold_for_change
 from registry.services.proposal_effects import effects_begin, jobs_owed
 from registry.services.proposal_moves import (
-    login_of,
     proposal_by_id,
     proposal_for_update,
     proposal_move,
@@ -146,7 +145,7 @@ def _apply(proposal_id: int, actor: Actor, note: str) -> Proposal:
 
 def _authorise(actor: Actor, note: str) -> None:
     actor.require(MAY_APPLY)
-    login_of(actor)
+    actor.require_login()
     require_storable(note)
 
 

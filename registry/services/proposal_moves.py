@@ -7,19 +7,11 @@ from typing import Any
 
 from registry.domain.proposal import MOVES, Action, State, refusal_code
 from registry.errors_proposals import ProposalNotFound, WrongState
-from registry.models_proposals import Proposal
+from registry.models import Proposal, ProposalNews
+from registry.services.proposal_notices import notices_owe
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject
-from schemaevo.kernel.errors import Denied
-from schemaevo.kernel.models import User
-
-
-def login_of(actor: Actor) -> User:
-    """Who acts. A door without a login could be anybody, the author included. Raises: Denied `login_needed`."""
-    if actor.user is None:
-        raise Denied("login_needed", "Proposals are drafted and decided by a login; name it with --as.")
-    return actor.user
 
 
 def proposal_by_id(proposal_id: int) -> Proposal:
@@ -59,14 +51,15 @@ def proposal_move(
     after: JsonObject | None = None,
     columns: Mapping[str, Any] | None = None,
 ) -> Proposal:
-    """The proposal, whose row is locked, is in that state and has these columns, with an audit row.
+    """The proposal, whose row is locked, is in that state and has these columns, with an audit row; whom a new state
+    concerns will be told.
 
     `before` and `after` are what the audit says beside the state.
     """
     was = proposal.state
     Proposal.objects.filter(pk=proposal.pk).update(state=to, **(columns or {}))
     proposal.refresh_from_db()
-    audit_record(
+    event = audit_record(
         actor=actor,
         action=f"proposal.{action.value}",
         target_type="proposal",
@@ -80,4 +73,6 @@ def proposal_move(
         },
         reason=reason.strip(),
     )
+    if to != was and to in ProposalNews.values:
+        notices_owe(news=ProposalNews(to), happened=[(proposal, event)])
     return proposal

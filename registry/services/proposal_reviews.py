@@ -16,7 +16,7 @@ from registry.models_proposals import (
     ProposalVerdict,
     TrialState,
 )
-from registry.services.proposal_moves import login_of, proposal_for_update, proposal_move, require_move
+from registry.services.proposal_moves import proposal_for_update, proposal_move, require_move
 from registry.services.proposals import DECIDE, text_of
 from registry.services.quotas import require_note
 from schemaevo.kernel.actors import Actor
@@ -60,7 +60,7 @@ def proposal_reject(*, proposal_id: int, actor: Actor, content_hash: str, note: 
 
 def _decide(action: Action, proposal_id: int, actor: Actor, content_hash: str, note: str) -> Proposal:
     actor.require(DECIDE)
-    login = login_of(actor)
+    login = actor.require_login()
     require_storable(content_hash)
     note = text_of(note)
     verdict = _VERDICTS[action]

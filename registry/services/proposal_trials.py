@@ -13,7 +13,7 @@ from registry.domain.proposal import Action
 from registry.models import ProposalAct, ProposalTrial, TrialState
 from registry.selectors_trials import TRY, act_tried, trial_basis, trial_live
 from registry.selectors_trials import trial_of as trial_of
-from registry.services.proposal_moves import login_of, proposal_for_update, require_move
+from registry.services.proposal_moves import proposal_for_update, require_move
 from registry.services.proposals import PROPOSE
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
@@ -30,7 +30,7 @@ def trial_request(*, proposal_id: int, actor: Actor) -> ProposalTrial:
     Raises: Denied `permission_denied`, `login_needed`; ProposalNotFound; WrongState `wrong_state`.
     """
     actor.require(PROPOSE)
-    asker = login_of(actor)
+    asker = actor.require_login()
     proposal = proposal_for_update(proposal_id)
     act = act_tried(proposal)
     require_move(proposal, Action.TRY_UNDO if act is ProposalAct.UNDO else Action.TRY)

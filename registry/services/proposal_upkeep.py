@@ -9,9 +9,10 @@ from django.db.models import Q
 from django.utils import timezone
 
 from registry.domain.proposal import MOVES, Action, State
-from registry.models_proposals import Proposal, ProposalState
+from registry.models import Proposal, ProposalNews, ProposalState
 from registry.selectors import version_in_force
 from registry.services.proposal_moves import proposal_move, require_move
+from registry.services.proposal_notices import notices_owe
 from registry.services.proposals import DECIDE
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
@@ -36,23 +37,26 @@ def proposals_outdate(*, entity_type: str, actor: Actor, applying: int | None = 
         .filter(is_other, entity_type=entity_type, state__in=[state.value for state in MOVES[Action.OUTDATE]])
         .exclude(pk__in=[] if applying is None else [applying])
         .order_by("pk")
-        .values_list("pk", "state")
+        .only("pk", "state", "author_id", "last_editor_id")
     )
-    Proposal.objects.filter(pk__in=[pk for pk, _state in found]).update(state=ProposalState.STALE)
-    for pk, state in found:
+    Proposal.objects.filter(pk__in=[proposal.pk for proposal in found]).update(state=ProposalState.STALE)
+    outdated = []
+    for proposal in found:
         after: JsonObject = {
             "state": State.STALE.value,
             "entity_type": entity_type,
             "in_force": present.number if present else None,
         }
-        audit_record(
+        event = audit_record(
             actor=actor,
             action="proposal.outdate",
             target_type="proposal",
-            target_id=pk,
-            before={"state": state},
+            target_id=proposal.pk,
+            before={"state": proposal.state},
             after=after,
         )
+        outdated.append((proposal, event))
+    notices_owe(news=ProposalNews.STALE, happened=outdated)
     return len(found)
 
 

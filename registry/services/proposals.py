@@ -19,18 +19,17 @@ from registry.domain.edits import Edit, edited
 from registry.domain.proposal import Action, State
 from registry.domain.proposal_edits import parse_proposal_edits, rebased_edits
 from registry.errors_proposals import EmptyProposal, NotOwnProposal, StaleContent
-from registry.models import SchemaVersion
-from registry.models_proposals import Proposal, ProposalComment, ProposalOrigin
+from registry.models import Proposal, ProposalComment, ProposalNews, ProposalOrigin, SchemaVersion
 from registry.selectors import compatibility_mode, version_in_force
 from registry.selectors_registration import incompatible_with, versions_of
 from registry.services.locking import require_entity_type
 from registry.services.proposal_moves import (
-    login_of,
     proposal_by_id,
     proposal_for_update,
     proposal_move,
     require_move,
 )
+from registry.services.proposal_notices import notices_owe
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, require_storable
@@ -75,7 +74,7 @@ def proposal_draft(
     `incompatible_change` with every reason; Unstorable for a text; LockTimeout.
     """
     actor.require(PROPOSE)
-    author = login_of(actor)
+    author = actor.require_login()
     require_entity_type(entity_type)
     title, reason = _title(title), text_of(reason)
     parsed = parse_proposal_edits(edits)
@@ -128,7 +127,7 @@ def proposal_edit(
     `stale_content`.
     """
     actor.require(PROPOSE)
-    editor = login_of(actor)
+    editor = actor.require_login()
     parsed = None if edits is None else parse_proposal_edits(edits)
     texts = {}
     if title is not None:
@@ -177,7 +176,7 @@ def proposal_submit(*, proposal_id: int, actor: Actor, note: str = "") -> Propos
     `wrong_state`; Invalid `text_too_long`; Unstorable for a note.
     """
     actor.require(PROPOSE)
-    login = login_of(actor)
+    login = actor.require_login()
     note = text_of(note)
     proposal = proposal_for_update(proposal_id)
     if proposal.state == State.IN_REVIEW and proposal.author_id == login.pk:
@@ -216,7 +215,7 @@ def proposal_withdraw(*, proposal_id: int, actor: Actor, note: str = "") -> Prop
     Once more changes nothing. Raises: as `proposal_submit`; NotOwnProposal `not_own_proposal`.
     """
     actor.require(PROPOSE)
-    login = login_of(actor)
+    login = actor.require_login()
     note = text_of(note)
     proposal = proposal_for_update(proposal_id)
     if proposal.author_id is not None and proposal.author_id != login.pk:
@@ -237,7 +236,7 @@ def proposal_comment(*, proposal_id: int, actor: Actor, text: str) -> ProposalCo
     # Whoever decides has to be able to say something, too.
     if not (actor.user is not None and actor.user.has_perm(DECIDE)):
         actor.require(PROPOSE)
-    login = login_of(actor)
+    login = actor.require_login()
     text = text_of(text)
     if not text:
         raise Invalid("comment_needed", "A comment says something.")
@@ -248,13 +247,14 @@ def proposal_comment(*, proposal_id: int, actor: Actor, text: str) -> ProposalCo
         return newest
     comment = ProposalComment.objects.create(proposal=proposal, written_by=login, text=text)
     comment.refresh_from_db()
-    audit_record(
+    event = audit_record(
         actor=actor,
         action="proposal.comment",
         target_type="proposal",
         target_id=proposal.pk,
         after={"comment": comment.pk, "state": proposal.state},
     )
+    notices_owe(news=ProposalNews.COMMENTED, happened=[(proposal, event)])
     return comment
 
 
@@ -267,7 +267,7 @@ def proposal_rebase(*, proposal_id: int, actor: Actor) -> Rebased:
     where all of it is in force by now; InvalidDefinition, IncompatibleChange; LockTimeout.
     """
     actor.require(PROPOSE)
-    editor = login_of(actor)
+    editor = actor.require_login()
     entity_type = proposal_by_id(proposal_id).entity_type
     hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
     proposal = proposal_for_update(proposal_id)

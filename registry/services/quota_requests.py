@@ -24,6 +24,7 @@ from registry.services.quotas import (
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, require_storable
+from schemaevo.kernel.erasing import require_not_erased
 from schemaevo.kernel.errors import Conflict, Denied, DomainError, Invalid, NotFound
 from schemaevo.kernel.models import User
 
@@ -55,11 +56,12 @@ def quota_request_create(
     Unstorable for a reason.
     """
     actor.require("registry.request_quota")
-    asker = _login_of(actor)
+    asker = actor.require_login()
     require_note(reason)
     require_maxima(max_schemas, max_fields, lowest=1)
     if not User.objects.filter(pk=user_id).exists():
         raise NotFound("user_not_found", f"There is no user {user_id}.", name=str(user_id))
+    require_not_erased(user_id)
     waiting = QuotaRequest.objects.filter(user=user_id, state=RequestState.PENDING)
     # Requests before quotas, as deciding locks them. Who decides just now is waited for here.
     waiting.select_for_update().first()
@@ -132,7 +134,7 @@ def quota_request_withdraw(*, request_id: int, actor: Actor, note: str = "") -> 
     `already_decided`; Unstorable for a note.
     """
     actor.require("registry.request_quota")
-    login = _login_of(actor)
+    login = actor.require_login()
     require_storable(note)
     request = _locked(request_id)
     if request.asked_by_id != login.pk:
@@ -237,7 +239,7 @@ def _is_to_be_decided(
 
     Raises: OwnRequest; AlreadyDecided.
     """
-    login = _login_of(actor)
+    login = actor.require_login()
     if request.asked_by_id == login.pk:
         raise OwnRequest(request.user_id)
     if request.state == RequestState.PENDING:
@@ -297,15 +299,8 @@ def _locked(request_id: int) -> QuotaRequest:
 
 def _authorise(actor: Actor, note: str) -> None:
     actor.require("registry.decide_quota")
-    _login_of(actor)
+    actor.require_login()
     require_storable(note)
-
-
-def _login_of(actor: Actor) -> User:
-    """Who asks, or decides. A door without a login could be anybody, whoever asked included."""
-    if actor.user is None:
-        raise Denied("login_needed", "Upgrade requests are asked and decided by a login; name it with --as.")
-    return actor.user
 
 
 def _require_more(

@@ -32,6 +32,7 @@ from registry.selectors_quotas import (
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import JsonObject, canonical_json, require_storable
+from schemaevo.kernel.erasing import require_not_erased
 from schemaevo.kernel.errors import Invalid, NotFound
 from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import User
@@ -129,6 +130,7 @@ def quota_set_maximum(
     require_future(until)
     if not User.objects.filter(pk=user_id).exists():
         raise NotFound("user_not_found", f"There is no user {user_id}.", name=str(user_id))
+    require_not_erased(user_id)
     before = quota_for_update(user_id)
     newest = QuotaGrant.objects.filter(user=user_id, ended_at__isnull=True).order_by("-pk").first()
     if newest is not None and (newest.max_schemas, newest.max_fields, newest.until) == (

@@ -41,3 +41,17 @@ class Actor:
         raise Denied(
             "permission_denied", f"{self.name} needs the permission {permission}.", permission=permission
         )
+
+    def require_superuser(self) -> None:
+        """For what no role is ever given. Raises: Denied `permission_denied`."""
+        if not (
+            self.is_trusted or (self.user is not None and self.user.is_active and self.user.is_superuser)
+        ):
+            raise Denied("permission_denied", f"{self.name} is no superuser.")
+
+    def require_login(self) -> User:
+        """The login that acts, for what nobody does without one: anybody could be behind a door that has none, even who
+        must not do this. Raises: Denied `login_needed`."""
+        if self.user is None:
+            raise Denied("login_needed", "This is done by a login; name it with --as.")
+        return self.user

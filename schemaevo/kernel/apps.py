@@ -14,6 +14,7 @@ class KernelConfig(AppConfig):
 
         from schemaevo.kernel import (  # noqa: F401  checks registers the system checks
             checks,
+            figure_runs,
             references,
             retention,
             verification_runs,
@@ -23,6 +24,7 @@ class KernelConfig(AppConfig):
         retention.register()
         verification_runs.register()
         references.register()
+        figure_runs.register()
         install()
         request_started.connect(forget_lost_transactions)
         # cachalot warns of backends that it does not know.

@@ -13,6 +13,7 @@ MINIMUM_POSTGRES = 150000
 TRIGGERS: frozenset[tuple[str, str]] = frozenset(
     {
         ("audit_events", "audit_events_append_only"),
+        ("erasures", "erasures_guarded"),
         ("schema_registry", "schema_registry_immutable"),
         ("schema_registry", "schema_registry_epoch_delete"),
         ("schema_registry", "schema_registry_epoch_insert"),

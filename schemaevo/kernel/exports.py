@@ -3,29 +3,32 @@
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.management.base import CommandError, CommandParser
 from tqdm import tqdm
 
 from schemaevo.kernel.actors import Actor
-from schemaevo.kernel.canonical import JsonObject, canonical_bytes
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.commands import EXIT_USAGE, ServiceCommand
+from schemaevo.kernel.export_formats import ExportFormat, portions
+from schemaevo.kernel.export_runs import Door, Export, Tally, export_audited
 from schemaevo.kernel.owners import user_by_name
 from schemaevo.kernel.streams import new_file, one_instant
-
-#: Bytes that are gathered before they are written.
-WRITE_SIZE = 2**16
 
 
 class ExportCommand(ServiceCommand):
     """Writes what `lines` gives, one canonical JSON object on a line, as of one instant.
 
-    Subclasses write `lines` and may add options. What is exported are values of users: `see_values` guards it.
+    Subclasses write `lines` and may add options. What is exported are values of users: `see_values` guards it, and the
+    audit log keeps that it was.
     """
+
+    #: The table whose rows are written.
+    table: ClassVar[str]
 
     def add_options(self, parser: CommandParser) -> None:
         parser.add_argument("entity_type", metavar="TYPE")
@@ -40,9 +43,14 @@ class ExportCommand(ServiceCommand):
     ) -> Generator[JsonObject, None, None]:
         """What is exported, in an order that does not change while the data do not."""
 
+    def filters(self, **options: Any) -> JsonObject:
+        """By what else the rows are narrowed, in the words of the list's filters."""
+        return {}
+
     def run(self, **options: Any) -> JsonObject:
         entity_type, user, output = (options.pop(name) for name in ("entity_type", "user", "output"))
-        Actor.shell().require("snapshots.see_values")
+        actor = Actor.shell()
+        actor.require("snapshots.see_values")
         if output == "-" and self._is_json:
             raise CommandError(
                 "The lines go to standard output, where --json would put the summary after them as one more: "
@@ -51,17 +59,27 @@ class ExportCommand(ServiceCommand):
             )
         user_id = user_by_name(user).pk if user is not None else None
         with (
+            export_audited(actor=actor, export=self._export(entity_type, user_id, options)) as tally,
             one_instant(),
             closing(self.lines(entity_type=entity_type, user_id=user_id, **options)) as lines,
         ):
             if output == "-":
-                count = _write(lines, self._standard_output())
-                self.stderr.write(f"{count} lines", style_func=lambda message: message)
+                _write(lines, self._standard_output(), tally)
+                self.stderr.write(f"{tally.lines} lines", style_func=lambda message: message)
             else:
                 with new_file(Path(output)) as file:
-                    count = _write(lines, file.write)
-                self.say(f"{count} lines in {output}")
-        return {"lines": count, "output": output}
+                    _write(lines, file.write, tally)
+                self.say(f"{tally.lines} lines in {output}")
+        return {"lines": tally.lines, "output": output}
+
+    def _export(self, entity_type: str, user_id: int | None, options: dict[str, Any]) -> Export:
+        return Export(
+            table=self.table,
+            entity_type=entity_type,
+            filters={**({"owner": user_id} if user_id is not None else {}), **self.filters(**options)},
+            export_format=ExportFormat.JSONL,
+            door=Door.COMMAND,
+        )
 
     def _standard_output(self) -> Callable[[bytes], object]:
         # JSON is UTF-8 whatever the terminal's encoding; a stream that a test gives may take text only.
@@ -81,18 +99,9 @@ class ExportCommand(ServiceCommand):
         return write
 
 
-def _write(lines: Iterable[JsonObject], write: Callable[[bytes], object]) -> int:
-    count = 0
-    waiting = bytearray()
+def _write(lines: Generator[JsonObject, None, None], write: Callable[[bytes], object], tally: Tally) -> None:
     with tqdm(unit=" lines", disable=None, leave=False) as bar:
-        for line in lines:
-            waiting += canonical_bytes(line)
-            waiting += b"\n"
-            count += 1
-            bar.update()
-            if len(waiting) >= WRITE_SIZE:
-                write(bytes(waiting))
-                waiting.clear()
-        if waiting:
-            write(bytes(waiting))
-    return count
+        for part in portions(lines, ExportFormat.JSONL):
+            tally.lines += part.lines
+            write(part.data)
+            bar.update(part.lines)

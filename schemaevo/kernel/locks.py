@@ -25,7 +25,8 @@ class LockSpace(enum.IntEnum):
     MIGRATION = 10
     #: An entity type as a whole: its global schema. Key: (entity_type,).
     SCHEMA_TYPE = 20
-    #: One user's part in an entity type. Key: (entity_type, user_id).
+    #: One user's part in an entity type. Key: (entity_type, user_id); with '' for the type, which of the user's sources
+    #: take part.
     SCHEMA_OWNER = 30
     #: All writes to fragments of one user and type. Key: (user_id, entity_type).
     FRAGMENTS = 40

@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from schemaevo.kernel.fields import ExactJSONField
+from schemaevo.kernel.models_erasures import Erasure as Erasure
+from schemaevo.kernel.models_figures import DailyFigure as DailyFigure
 from schemaevo.kernel.models_verification import VerifyOutcome as VerifyOutcome
 from schemaevo.kernel.models_verification import VerifyScope as VerifyScope
 
@@ -69,6 +71,12 @@ class AuditEvent(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["target_type", "target_id", "-id"], name="audit_events_target_ix"),
             models.Index(fields=["actor", "-id"], name="audit_events_actor_ix"),
+            # What was done although a review was due: few among many, and looked for by the first page.
+            models.Index(
+                fields=["-id"],
+                condition=models.Q(after__without_review=True),
+                name="audit_events_unreviewed_ix",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -158,6 +166,13 @@ class Job(models.Model):
                 fields=["not_before"],
                 condition=models.Q(state__in=["pending", "running"]),
                 name="jobs_open_ix",
+            ),
+            # Whether what went wrong was made good since; what was asked for of one kind.
+            models.Index(fields=["kind", "target", "-finished_at"], name="jobs_work_ix"),
+            models.Index(
+                fields=["-requested_at"],
+                condition=models.Q(state__in=["failed", "completed_with_errors"]),
+                name="jobs_wrong_ix",
             ),
         ]
 

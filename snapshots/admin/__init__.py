@@ -1,5 +1,5 @@
 """Pages of sources, observations and snapshots, and of recomputing them; importing them registers them."""
 
-from snapshots.admin import divergences, failures, observations, snapshots
+from snapshots.admin import divergences, failures, observations, snapshots, sources
 
-__all__ = ["divergences", "failures", "observations", "snapshots"]
+__all__ = ["divergences", "failures", "observations", "snapshots", "sources"]

@@ -1,5 +1,6 @@
-"""Pages of sources and observations."""
+"""Pages of observations."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -9,9 +10,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.pages.display import (
     NOTHING,
-    code,
+    badge,
     hidden,
     json_block,
     moment,
@@ -19,6 +21,7 @@ from schemaevo.kernel.pages.display import (
     row_link,
     short,
 )
+from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.filters import (
     ChoiceFilter,
     EntityTypeFilter,
@@ -26,52 +29,20 @@ from schemaevo.kernel.pages.filters import (
     IdFilter,
     NumberFilter,
     OwnerFilter,
-    PrefixFilter,
     TimeFilter,
     user_named,
     uuid_or_none,
 )
-from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.keyset import Keyset
 from schemaevo.kernel.pages.rights import may_see_values
-from snapshots.models import EntitySnapshot, Observation, ObservationOrigin, Source
+from snapshots.models import EntitySnapshot, Observation, ObservationOrigin
+from snapshots.selectors_exports import OBSERVATION_COLUMNS, observation_lines
+from snapshots.selectors_retractions import of_retracted_source, sources_retracted
 
 
 def owner_name(row: Any) -> SafeString:
     """The owner of a row; its number where the user is gone."""
     return short(row.user.get_username() if row.user else f"#{row.user_id}")
-
-
-class SourceNameFilter(PrefixFilter):
-    title = _("beginning of the name")
-    parameter_name = "name"
-    column = "name"
-
-
-@admin.register(Source)
-class SourceAdmin(KeysetAdmin):
-    """Where observations came from."""
-
-    keyset = Keyset(("-created_at", "-id"))
-    referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",)}
-    list_display = ("name", "owner", "content", "first_seen")
-    list_filter = (OwnerFilter, SourceNameFilter)
-    search_fields = ("=id",)
-    search_help_text = _("Id of a source")
-    fieldsets: ClassVar[Any] = (
-        (None, {"fields": (("name", "owner"), ("id", "first_seen"), "content_hash")}),
-    )
-
-    @admin.display(description=_("owner"))
-    def owner(self, source: Source) -> SafeString:
-        return owner_name(source)
-
-    @admin.display(description=_("content"))
-    def content(self, source: Source) -> SafeString:
-        return code(source.content_hash[:12]) if source.content_hash else NOTHING
-
-    @admin.display(description=_("first seen"))
-    def first_seen(self, source: Source) -> SafeString:
-        return moment(source.created_at)
 
 
 class KindFilter(ExactFilter):
@@ -119,7 +90,7 @@ class ReceivedToFilter(TimeFilter):
 
 
 @admin.register(Observation)
-class ObservationAdmin(KeysetAdmin):
+class ObservationAdmin(ExportingAdmin):
     """Every statement as it came, newest first."""
 
     # Both down, as the index is read backwards; ids within one moment have no order of their own.
@@ -132,13 +103,15 @@ class ObservationAdmin(KeysetAdmin):
         "source": ("name", "content_hash"),
         "schema_version": ("entity_type", "major", "minor", "patch"),
     }
+    nothing_yet = _("Every accepted record becomes an observation. The first ingest brings the first ones.")
+    begins_at = (_("Ingest runs"), "admin:fragments_ingestrun_changelist")
     list_display = (
         "received",
         "entity_shown",
         "entity_type",
         "owner",
         "observed",
-        "kind_shown",
+        "kind_listed",
         "fields_named",
     )
     list_display_links = ("received",)
@@ -155,6 +128,22 @@ class ObservationAdmin(KeysetAdmin):
     )
     search_fields = ("=id",)
     search_help_text = _("Entity key, or an id")
+    export_name = "observations"
+    export_columns = OBSERVATION_COLUMNS
+    export_reads = (
+        *("id", "content_id", "entity_type", "user", "entity", "observed_at", "source", "priority"),
+        *("specificity", "kind", "origin", "ranks_as", "schema_version", "fields", "recorded_at"),
+    )
+    export_referred: ClassVar[dict[str, tuple[str, ...]]] = {
+        "user": ("username",),
+        "entity": ("entity_key",),
+        "source": ("name", "content_hash"),
+        "schema_version": ("major", "minor", "patch"),
+    }
+    export_note = _(
+        "A file of one entity type can be ingested again, with --format observations. What takes no part, since its"
+        " source is retracted, is left out."
+    )
     fieldsets: ClassVar[Any] = (
         (
             None,
@@ -184,6 +173,18 @@ class ObservationAdmin(KeysetAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         return queryset.filter(entity_search(request, search_term, ids=("id", "entity_id"))), False
 
+    def attach(self, rows: Any) -> None:
+        super().attach(rows)
+        retracted = sources_retracted({str(row.source_id) for row in rows}) if rows else ()
+        for row in rows:
+            row.is_retracted = str(row.source_id) in retracted
+
+    def export_rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        return rows.exclude(of_retracted_source())
+
+    def export_lines(self, rows: Any) -> Iterable[JsonObject]:
+        return observation_lines(rows)
+
     @admin.display(description=_("received"))
     def received(self, observation: Observation) -> SafeString:
         return moment(observation.recorded_at)
@@ -205,11 +206,17 @@ class ObservationAdmin(KeysetAdmin):
     @admin.display(description=_("source"))
     def source_shown(self, observation: Observation) -> SafeString:
         source = observation.source
-        return row_link("snapshots_source", observation.source_id, source or observation.source_id)
+        shown = row_link("snapshots_source", observation.source_id, source or observation.source_id)
+        return format_html("{} {}", shown, retracted_badge()) if is_retracted(observation) else shown
 
     @admin.display(description=_("kind"))
     def kind_shown(self, observation: Observation) -> SafeString:
         return format_html("{}", observation.kind) if observation.kind else NOTHING
+
+    @admin.display(description=_("kind"))
+    def kind_listed(self, observation: Observation) -> SafeString:
+        shown = self.kind_shown(observation)
+        return format_html("{} {}", shown, retracted_badge()) if is_retracted(observation) else shown
 
     @admin.display(description=_("origin"))
     def origin_shown(self, observation: Observation) -> str:
@@ -234,6 +241,16 @@ class ObservationAdmin(KeysetAdmin):
     @admin.display(description=_("values"))
     def fields_hidden(self, observation: Observation) -> SafeString:
         return hidden()
+
+
+def is_retracted(observation: Observation) -> bool:
+    """Whether a row that the admin has read takes no part."""
+    return bool(getattr(observation, "is_retracted", False))
+
+
+def retracted_badge() -> SafeString:
+    """What stands beside something that takes no part, since its source is retracted."""
+    return badge(_("retracted"), "warn")
 
 
 def version_link(row: Any) -> SafeString:

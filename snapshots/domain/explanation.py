@@ -5,29 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from typing import NamedTuple
 
-from registry.domain.definition import Definition, Field, Policy, Strategy, kind_rank
-from registry.domain.fit import convert_for_reduction
+from registry.domain.definition import Converter, Definition, Field, Policy, Strategy, kind_rank
+from registry.domain.fit import conversion_for_reduction
 from schemaevo.kernel.canonical import Json, canonical_json
 from snapshots.domain.arrays import contributed_items
 from snapshots.domain.observed import DELETED_KEY, Observed, speaks_of
 
-# One comparison of an order: what it compares (smaller wins), and what the winner has over the loser.
-_Step: TypeAlias = "tuple[int | Decimal | str, str]"
+
+class _Step(NamedTuple):
+    """One comparison of an order: what it compares (smaller wins), how the winner's advantage is called, and what of
+    each side stands in it."""
+
+    compared: int | Decimal | str
+    advantage: str
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
     """An observation that says something about a field.
 
-    `value` is what it says and `converted` what the snapshot would show of it. `lost_by` is what the winner
+    `value` is what it says and `converted` what the snapshot would show of it, by `converter` if it took one.
+    `supplies` are the items that a winner of a joined array gives to it, in their order. `lost_by` is what the winner
     has over it, in words; None for a winner.
     """
 
     observed: Observed
     value: Json
     converted: Json
+    converter: Converter | None = None
+    supplies: tuple[Json, ...] = ()
     lost_by: str | None = None
 
 
@@ -36,10 +45,12 @@ class FieldExplanation:
     """How one field came to its value.
 
     Of a joined array several observations can be winners: those that supply an item. `runners_up` are in the
-    order in which they would have their turn. `is_cleared` tells that the winner says null.
+    order in which they would have their turn. `value` is what the snapshot shows, None where `is_cleared` tells that
+    the winner says null.
     """
 
     policy: Policy
+    value: Json
     winners: tuple[Contender, ...]
     runners_up: tuple[Contender, ...]
     is_cleared: bool
@@ -94,7 +105,7 @@ def _explain_chosen(
 ) -> FieldExplanation:
     ranked = sorted(
         ((_steps(observed, policy, definition), observed) for observed in carriers),
-        key=lambda pair: ([compared for compared, _ in pair[0]], pair[1].ranks_as is not None),
+        key=lambda pair: ([step.compared for step in pair[0]], pair[1].ranks_as is not None),
     )
     first_steps, winner = ranked[0]
     contenders = [
@@ -103,6 +114,7 @@ def _explain_chosen(
     ]
     return FieldExplanation(
         policy=policy,
+        value=contenders[0].converted,
         winners=(contenders[0],),
         runners_up=tuple(contenders[1:]),
         is_cleared=contenders[0].value is None,
@@ -113,60 +125,82 @@ def _explain_joined(
     name: str, field: Field, policy: Policy, carriers: Sequence[Observed]
 ) -> FieldExplanation:
     walk = sorted(
-        carriers, key=lambda observed: (-observed.priority, -observed.observed_us, observed.ranking_id)
+        carriers,
+        key=lambda observed: (
+            -observed.priority,
+            -observed.observed_us,
+            observed.ranking_id,
+            observed.ranks_as is not None,
+        ),
     )
     tier = walk[0].priority
-    supplied: set[str] = set()
+    joined: dict[str, Json] = {}
     winners: list[Contender] = []
     runners_up: list[Contender] = []
     for observed in walk:
         value = observed.fields[name]
         if observed.priority < tier:
-            runners_up.append(_contender(name, field, observed, "higher priority"))
+            lost_by = f"higher priority: {tier} over {observed.priority}"
+            runners_up.append(_contender(name, field, observed, lost_by))
             continue
-        items = {canonical_json(item) for item in contributed_items(value, field)}
-        if items - supplied:
-            supplied |= items
-            winners.append(_contender(name, field, observed, None))
+        items = {canonical_json(item): item for item in contributed_items(value, field)}
+        supplied = {canonical: item for canonical, item in items.items() if canonical not in joined}
+        if supplied:
+            joined |= supplied
+            winners.append(_contender(name, field, observed, None, tuple(supplied.values())))
         elif value is None:
             runners_up.append(_contender(name, field, observed, "null supplies no item"))
         elif not items:
             runners_up.append(_contender(name, field, observed, "an empty array supplies no item"))
         else:
             runners_up.append(_contender(name, field, observed, "newer ones supply the same items"))
+    is_cleared = all(observed.fields[name] is None for observed in walk if observed.priority == tier)
     return FieldExplanation(
         policy=policy,
+        value=None if is_cleared else list(joined.values()),
         winners=tuple(winners),
         runners_up=tuple(runners_up),
-        is_cleared=all(observed.fields[name] is None for observed in walk if observed.priority == tier),
+        is_cleared=is_cleared,
     )
 
 
-def _contender(name: str, field: Field | None, observed: Observed, lost_by: str | None) -> Contender:
+def _contender(
+    name: str,
+    field: Field | None,
+    observed: Observed,
+    lost_by: str | None,
+    supplies: tuple[Json, ...] = (),
+) -> Contender:
     value = observed.fields.get(name)
-    converted = value if field is None else convert_for_reduction(value, field)
-    return Contender(observed=observed, value=value, converted=converted, lost_by=lost_by)
+    conversion = None if field is None else conversion_for_reduction(value, field)
+    return Contender(
+        observed=observed,
+        value=value,
+        converted=value if conversion is None else conversion[1],
+        converter=None if conversion is None else conversion[0],
+        supplies=supplies,
+        lost_by=lost_by,
+    )
 
 
 def _steps(observed: Observed, policy: Policy, definition: Definition | None) -> list[_Step]:
     """The comparisons of a policy's order, first to last."""
-    priority: _Step = (-observed.priority, "higher priority")
-    kind: _Step = (kind_rank(definition, observed.kind), observed.kind or "none")
-    base: list[_Step] = [(-observed.observed_us, "newer"), (observed.ranking_id, "smaller id")]
+    priority = _Step(-observed.priority, "higher priority: {} over {}", str(observed.priority))
+    kind = _Step(kind_rank(definition, observed.kind), "kind order: {} before {}", observed.kind or "none")
+    base = [_Step(-observed.observed_us, "newer"), _Step(observed.ranking_id, "smaller id")]
     if policy.strategy is Strategy.HIGHEST_PRIORITY:
         return [priority, kind, *base]
     if policy.strategy is Strategy.MOST_SPECIFIC:
         specificity = observed.specificity
         negated = specificity.copy_negate() if isinstance(specificity, Decimal) else -specificity
         tie = [priority] if policy.asks_priority_on_tie else []
-        return [(negated, "higher specificity"), *tie, kind, *base]
+        return [_Step(negated, "higher specificity: {} over {}", str(specificity)), *tie, kind, *base]
     return base
 
 
 def _lost_by(winner: Sequence[_Step], loser: Sequence[_Step]) -> str:
     """The first comparison in which the two differ, in words."""
-    for (best, words), (other, other_words) in zip(winner, loser, strict=True):
-        if best != other:
-            # Only the step of kinds has words of its own for each side.
-            return words if words == other_words else f"kind order: {words} before {other_words}"
-    return "the same observation"
+    for best, other in zip(winner, loser, strict=True):
+        if best.compared != other.compared:
+            return best.advantage.format(best.shown, other.shown)
+    return "the observation speaks for itself before what was promoted from it"

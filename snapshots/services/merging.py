@@ -6,7 +6,7 @@ that was committed in between would be missed for good.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeVar, cast
 
@@ -108,17 +108,37 @@ def within_memory(rows: Iterable[Row], length: Callable[[Row], int], *, limit: i
         yield part
 
 
+#: Of the observations `o`, those whose source is not retracted.
+TAKES_PART = (
+    "NOT EXISTS (SELECT FROM retractions AS r WHERE r.source_id = o.source_id AND r.undone_at IS NULL)"
+)
+_HISTORIES = f"""
+    SELECT entity_id::text, id::text, observed_at, priority, specificity, kind, fields, ranks_as::text
+      FROM observations AS o WHERE entity_id = ANY(%s::uuid[]) AND {TAKES_PART}
+"""  # noqa: S608  a constant
+_HISTORIES_SUPPOSING = f"""
+    SELECT entity_id::text, id::text, observed_at, priority, specificity, kind, fields, ranks_as::text
+      FROM observations AS o
+     WHERE entity_id = ANY(%s::uuid[]) AND CASE WHEN source_id = %s::uuid THEN %s ELSE {TAKES_PART} END
+"""  # noqa: S608
+
+
 def histories_of(entity_ids: Collection[str]) -> dict[str, list[Observed]]:
-    """All observations of each entity, as committed now or written by this transaction."""
+    """All observations of each entity that take part, as committed now or written by this transaction."""
+    return _histories(_HISTORIES, [list(entity_ids)])
+
+
+def histories_supposing(
+    entity_ids: Collection[str], *, source_id: str, takes_part: bool
+) -> dict[str, list[Observed]]:
+    """The same, as it would be if that source took part, or did not."""
+    return _histories(_HISTORIES_SUPPOSING, [list(entity_ids), source_id, takes_part])
+
+
+def _histories(query: str, parameters: Sequence[str | bool | list[str]]) -> dict[str, list[Observed]]:
     histories: dict[str, list[Observed]] = defaultdict(list)
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT entity_id::text, id::text, observed_at, priority, specificity, kind, fields, ranks_as::text
-              FROM observations WHERE entity_id = ANY(%s::uuid[])
-            """,
-            [list(entity_ids)],
-        )
+        cursor.execute(query, parameters)
         for entity, identity, observed_at, priority, specificity, kind, fields, ranks_as in cursor:
             histories[entity].append(
                 observed(identity, to_us(observed_at), priority, specificity, kind, fields, ranks_as)

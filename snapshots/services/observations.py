@@ -19,6 +19,7 @@ from snapshots.domain.merge import merge, merged, project
 from snapshots.domain.state import read_state
 from snapshots.models import ObservationOrigin
 from snapshots.selectors import observation_contents
+from snapshots.selectors_retractions import sources_retracted
 from snapshots.services.merging import (
     FirstSnapshot,
     LockedSnapshot,
@@ -66,11 +67,12 @@ class Recorded:
     """What became of the observations: ids of the new ones, and (id, content id) of those whose id is taken.
 
     What is in neither was there before, word for word. Of several with one id that are new together the first is
-    taken, as if each had come in a batch of its own.
+    taken, as if each had come in a batch of its own. `retracted` are those of their sources that take no part.
     """
 
     inserted: frozenset[str]
     conflicting: frozenset[tuple[str, str]]
+    retracted: frozenset[str] = frozenset()
 
 
 #: The job kind that recomputes what waits; its target is the entity type.
@@ -103,11 +105,12 @@ def observations_record(
     leaves_waiting: bool = False,
     while_waiting: Callable[[], object] = lambda: None,
 ) -> Recorded:
-    """The observations that are new are rows, and merged into their entities' snapshots.
+    """The observations that are new are rows, and merged into their entities' snapshots, but for those of retracted
+    sources, which only wait for the undo.
 
     All are of one entity type; `schemas` has the effective schema of every user among them. Runs inside the
-    caller's transaction, which holds the schema locks (shared) of the type and the users, taken in an earlier
-    statement than the one that read `schemas`.
+    caller's transaction, which holds the type and the users for writing (registry.services.locking), taken in an
+    earlier statement than the one that read `schemas`.
 
     The snapshot takes in one more observation by its merge state alone. Where it was reduced by other rules than
     those in force, the entity is reduced anew from its whole history, unless that is longer than
@@ -136,8 +139,16 @@ def observations_record(
     fresh: dict[str, list[NewObservation]] = defaultdict(list)
     for identity in inserted:
         fresh[unique[identity].entity_id].append(unique[identity])
-    _merge(fresh, schemas, None if leaves_waiting else settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX)
-    return Recorded(inserted, frozenset(conflicting))
+    # Nobody can retract one of them, or undo that, before this transaction ends.
+    retracted = sources_retracted({new.source_id for new in observations}) if inserted else frozenset()
+    taking_part: Mapping[str, Sequence[NewObservation]] = fresh
+    if retracted:
+        taking_part = {
+            identity: [new for new in news if new.source_id not in retracted]
+            for identity, news in fresh.items()
+        }
+    _merge(fresh, taking_part, schemas, None if leaves_waiting else settings.SCHEMAEVO_INLINE_RECOMPUTE_MAX)
+    return Recorded(inserted, frozenset(conflicting), retracted)
 
 
 def _insert(
@@ -197,27 +208,28 @@ def _columns_of(new: NewObservation, version_id: int | None) -> tuple[object, ..
 
 def _merge(
     fresh: Mapping[str, Sequence[NewObservation]],
+    taking_part: Mapping[str, Sequence[NewObservation]],
     schemas: Mapping[int, EffectiveSchema],
     inline_max: int | None,
 ) -> None:
-    """The snapshots of these entities have taken in the observations, which are rows already, or wait."""
+    """The snapshots of these entities have taken in those of the fresh observations, all rows already, that take part,
+    or wait. Of an entity without any it is a row nevertheless, which holds its key."""
     if not fresh:
         return
     # Only a hint, read without a lock. A row that is not there yet is inserted as what it will be.
     present = snapshots_present(fresh.keys())
     inserted = _insert_first(
-        {identity: news for identity, news in fresh.items() if identity not in present}, schemas
+        {identity: news for identity, news in fresh.items() if identity not in present}, taking_part, schemas
     )
-    if len(inserted) < len(fresh):
-        _merge_into_rows(
-            {identity: news for identity, news in fresh.items() if identity not in inserted},
-            schemas,
-            inline_max,
-        )
+    left = {i: news for i, news in taking_part.items() if news and i not in inserted}
+    if left:
+        _merge_into_rows(left, schemas, inline_max)
 
 
 def _insert_first(
-    fresh: Mapping[str, Sequence[NewObservation]], schemas: Mapping[int, EffectiveSchema]
+    fresh: Mapping[str, Sequence[NewObservation]],
+    taking_part: Mapping[str, Sequence[NewObservation]],
+    schemas: Mapping[int, EffectiveSchema],
 ) -> Collection[str]:
     """The entities that had no row have one, which took in these observations; gives their ids.
 
@@ -231,7 +243,8 @@ def _insert_first(
 
     def first(news: Sequence[NewObservation]) -> FirstSnapshot:
         schema = schemas[news[0].user_id]
-        content = NewSnapshot(news[0].entity_id, schema, merged(news, schema.definition))
+        reduced = merged(taking_part[news[0].entity_id], schema.definition)
+        content = NewSnapshot(news[0].entity_id, schema, reduced)
         return FirstSnapshot(news[0].user_id, news[0].entity_key, content)
 
     ordered = sorted(fresh.values(), key=lambda news: (news[0].user_id, news[0].entity_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from registry.cache import load_current_schemas
 from registry.domain.definition import Definition
 from registry.domain.effective import EffectiveSchema
 from registry.domain.times import to_us
+from registry.services.locking import hold_for_writing
 from schemaevo.kernel.bulk import collector_paused
-from schemaevo.kernel.locks import LockSpace, hold
 from snapshots.domain.merge import merge, merged, project
 from snapshots.domain.place import Pass, Place
 from snapshots.domain.reducer import Reduced
@@ -30,6 +31,7 @@ from snapshots.services.failures import (
     is_of_an_entity,
 )
 from snapshots.services.merging import (
+    TAKES_PART,
     NewSnapshot,
     histories_of,
     observed,
@@ -223,8 +225,7 @@ def _owners(entity_type: str, place: Place, only_owner: int | None) -> list[int]
 
 def schemas_held(entity_type: str, user_ids: Collection[int]) -> Mapping[int, EffectiveSchema]:
     """What is in force for these users, and stays so until the transaction ends."""
-    hold(LockSpace.SCHEMA_TYPE, [(entity_type,)], shared=True)
-    hold(LockSpace.SCHEMA_OWNER, [(entity_type, user_id) for user_id in user_ids], shared=True)
+    hold_for_writing(entity_type, user_ids)
     return load_current_schemas(entity_type=entity_type, user_ids=user_ids)
 
 
@@ -289,8 +290,11 @@ def _reduced(
     return [reduced(row) for row in part]
 
 
-def history_merged(entity_id: str, definition: Definition | None, max_s: float | None) -> Reduced:
-    """The entity's observations merged while they are read, which gives what reducing them would.
+def history_merged(
+    entity_id: str, definition: Definition | None, max_s: float | None, *, up_to: datetime | None = None
+) -> Reduced:
+    """The entity's observations merged while they are read, which gives what reducing them would; all of them, or those
+    observed up to a time.
 
     Memory holds the merge state and some rows, however long the history is. Raises: HistoryTooLong.
     """
@@ -299,11 +303,12 @@ def history_merged(entity_id: str, definition: Definition | None, max_s: float |
     # A cursor of the server's own: the client's would have all rows before the first is given.
     with connection.chunked_cursor() as cursor:
         cursor.execute(
-            """
+            f"""
             SELECT id::text, observed_at, priority, specificity, kind, fields, ranks_as::text
-              FROM observations WHERE entity_id = %s
-            """,
-            [entity_id],
+              FROM observations AS o
+             WHERE entity_id = %s AND observed_at <= %s::timestamptz AND {TAKES_PART}
+            """,  # noqa: S608  a constant
+            [entity_id, "infinity" if up_to is None else up_to.isoformat()],
         )
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             merge(

@@ -25,6 +25,7 @@ from snapshots.domain.reducer import Reduced, reduce
 from snapshots.domain.state import MergeState
 from snapshots.errors import HistoryTooLong
 from snapshots.models import EntitySnapshot
+from snapshots.selectors_retractions import entities_unsettled
 from snapshots.services.failures import failure_of
 from snapshots.services.merging import histories_of, snapshots_lock_for_update, within_memory
 from snapshots.services.recompute import (
@@ -90,7 +91,8 @@ class Divergence:
 
 @dataclass(slots=True)
 class Verified:
-    """What was compared. Waiting snapshots were reduced by other rules than those in force, and are not compared."""
+    """What was compared. Waiting snapshots were reduced by other rules than those in force, or with a source whose
+    retraction has not reached them, and are not compared."""
 
     checked: int = 0
     waiting: int = 0
@@ -253,6 +255,7 @@ def _compare_rows(
 ) -> Verified:
     histories = _Histories(rows, lengths, entity_max_s)
     result = Verified()
+    suspects: list[Divergence] = []
     for entity_type in {row.entity_type for row in rows}:
         of_type = [row for row in rows if row.entity_type == entity_type]
         schemas = load_current_schemas(entity_type=entity_type, user_ids={row.user_id for row in of_type})
@@ -278,7 +281,15 @@ def _compare_rows(
                 error = failure.code
             result.checked += 1
             if columns or error:
-                result.divergent.append(Divergence(str(row.pk), entity_type, row.user_id, columns, error))
+                suspects.append(Divergence(str(row.pk), entity_type, row.user_id, columns, error))
+    if suspects:
+        # A retraction has its say before its job has reached every snapshot.
+        unsettled = entities_unsettled(
+            [suspect.entity_id for suspect in suspects], {suspect.user_id for suspect in suspects}
+        )
+        result.divergent = [suspect for suspect in suspects if suspect.entity_id not in unsettled]
+        result.checked -= len(unsettled)
+        result.waiting += len(unsettled)
     return result
 
 

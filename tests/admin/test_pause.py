@@ -1,11 +1,18 @@
 """The pause on pages: a banner on every one, and a switch for those who may."""
 
+import re
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
-from schemaevo.kernel.models import AuditEvent
+from fragments.models import IngestState
+from schemaevo.kernel.models import AuditEvent, JobState
 from schemaevo.kernel.pause import pause_now, store_pause
+from tests.admin.test_dashboard import LIVE, make_job, make_silent_run
+from tests.admin.test_pages import text_of
 from tests.factories import SHELL
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +53,32 @@ def test_an_operator_pauses_on_the_first_page_and_resumes_on_any(client_of):
     assert "Ingest and jobs run again." in answer.content.decode()
     assert BANNER not in answer.content.decode()
     assert "Nothing was paused" in operator.post(reverse("resume"), follow=True).content.decode()
+
+
+def test_it_is_told_what_a_pause_would_stop(client_of):
+    operator = client_of("operator")
+
+    def said(url):
+        html = operator.get(url).content.decode()
+        found = re.search(r'<p class="se-pause-stops".*?</p>', html, re.DOTALL)
+        return text_of(found.group(0)).strip() if found else None
+
+    for url in ("/admin/", LIVE):
+        assert said(url) == "No job is at work. No ingest run stores records."
+    make_job(JobState.RUNNING, target="1")
+    make_job(JobState.RUNNING, target="2")
+    # Its worker is gone, and others only wait.
+    make_job(JobState.RUNNING, target="3", lease_expires_at=timezone.now() - timedelta(minutes=1))
+    make_job(JobState.PENDING, target="4")
+    make_silent_run(state=IngestState.RUNNING, finished_at=None)
+    for url in ("/admin/", LIVE):
+        assert said(url) == (
+            "2 jobs are at work, and would stop after their batches. "
+            "1 ingest run stores records: it would end, and be run again later."
+        )
+    assert "se-pause-stops" not in client_of("viewer").get(LIVE).content.decode()
+    store_pause(actor=SHELL)
+    assert said(LIVE) is None
 
 
 def test_a_reason_that_is_refused_is_told(client_of):

@@ -19,8 +19,9 @@ from fragments.models import RawFragmentAggregate
 from registry.domain.proposal import State
 from registry.models import Proposal, ProposalComment, ProposalTrial, SchemaVersion, TrialState
 from registry.selectors_proposals import proposal_standing
+from registry.selectors_trials import TRY
 from registry.services.proposal_apply import proposal_apply
-from registry.services.proposals import proposal_comment, proposal_edit
+from registry.services.proposals import proposal_comment, proposal_edit, proposal_submit
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.job_control import job_cancel
 from schemaevo.kernel.models import Job
@@ -32,6 +33,7 @@ from tests.factories import (
     THING,
     make_definition,
     make_extension,
+    make_login,
     make_run,
     make_user,
     make_version,
@@ -107,8 +109,8 @@ def test_the_list_tells_what_stands_where(client_of: Callable[[str], Client]) ->
     approved, found = make_approved(author=author), make_found(edits=adding("weight"))
     text = read(client_of("viewer"), list_of(Proposal))
     assert re.search(
-        rf"#{found.pk} Found thing found by analysis draft – – .*"
-        rf"#{approved.pk} More fields thing drafted by hand approved {author} 1 of 1",
+        rf"#{found.pk} Found thing draft somebody submits it, and is its author then found by analysis .*"
+        rf"#{approved.pk} More fields thing approved somebody applies it {author} ",
         text,
     )
     assert "Draft a proposal" not in text
@@ -237,7 +239,9 @@ def test_a_sample_of_values_is_shown_to_those_who_may_see_values(client_of: Call
 def test_the_number_of_queries_is_constant(client_of: Callable[[str], Client]) -> None:
     client, counts = client_of("superuser"), []
     first = make_submitted()
+    # What a process asks once only.
     client.get(list_of(Proposal))
+    client.get(page_of(first))
     for _round in range(2):
         with CaptureQueriesContext(connection) as of_list:
             client.get(list_of(Proposal))
@@ -562,6 +566,44 @@ def test_a_trial_is_asked_for_and_followed() -> None:
     live = client.get(verb(proposal, "live")).content.decode()
     assert "data-live-over" in live
     assert "Trial of applying it" in live
+
+
+def test_a_trial_whose_job_was_stopped_says_so_and_can_be_asked_for_again() -> None:
+    author = make_admin()
+    proposal = make_draft(author=author)
+    proposal_submit(proposal_id=proposal.pk, actor=Actor.login(author))
+    client, viewer = signed_in(author), signed_in(make_login(role="viewer"))
+    client.post(verb(proposal, "try"))
+    job = Job.objects.get(kind=TRY)
+    job_cancel(job_id=job.pk, actor=SHELL)
+    html = client.get(page_of(proposal)).content.decode()
+    assert "A trial is under way" not in html
+    assert "A trial was stopped cancelled" in text_of(html)
+    assert "data-live-over" in html
+    assert page_of(job) in html
+    assert html.count(f'"{verb(proposal, "try")}"') == 2
+    seen = viewer.get(page_of(proposal)).content.decode()
+    assert "A trial was stopped" in seen
+    assert verb(proposal, "try") not in seen
+    listed = read(client, list_of(Proposal))
+    assert "a trial of what it says now; the last one was stopped" in listed
+    client.post(verb(proposal, "try"))
+    assert "A trial is under way" in read(client, page_of(proposal))
+    assert "its trial, which is under way" in read(client, list_of(Proposal))
+    work()
+    text = read(client, page_of(proposal))
+    assert "Trial of applying it" in text
+    assert "stopped" not in text
+
+
+def test_a_stopped_trial_of_what_has_ended_is_of_no_interest() -> None:
+    proposal = make_draft()
+    trial = make_trial(proposal=proposal, state=TrialState.RUNNING)
+    Job.objects.filter(kind=TRY, target=str(trial.pk)).delete()
+    client = signed_in(make_admin())
+    assert "A trial was stopped" in read(client, page_of(proposal))
+    Proposal.objects.filter(pk=proposal.pk).update(state="withdrawn")
+    assert "A trial was stopped" not in read(client, page_of(proposal))
 
 
 def test_a_trial_that_failed_says_so(client_of: Callable[[str], Client]) -> None:

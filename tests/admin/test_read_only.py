@@ -40,6 +40,7 @@ def test_all_that_services_write_is_read_only() -> None:
         "jobs",
         "audit_events",
         "verify_outcomes",
+        "erasures",
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
@@ -13,7 +14,7 @@ from schemaevo.kernel.models import Job, JobState
 from snapshots import selectors_failures
 from snapshots.models import EntitySnapshot, RecomputeFailure
 from snapshots.services.observations import RECOMPUTE
-from tests.admin.addresses import page_of
+from tests.admin.addresses import page_of, verb_of
 from tests.admin.conftest import SECRET
 from tests.factories import make_definition, make_observation, make_recorded, make_user, make_version
 
@@ -86,11 +87,30 @@ def test_the_page_of_the_entity_says_why_it_waits_on(
     assert SECRET not in html
 
 
+def test_of_what_cannot_be_reduced_the_history_is_listed_and_no_time_is_told(
+    client_of: Callable[[str], Client], failed: Failed
+) -> None:
+    client = client_of("operator")
+    history = client.get(verb_of(EntitySnapshot, "history", failed.entity.pk)).content.decode()
+    assert "What each observation changed is not told." in history
+    assert 'class="se-moment' in history
+    then = client.get(page_of(failed.entity), {"as_of": "2024-05-01"}).content.decode()
+    assert "nothing can be said of that time" in then
+    owner = failed.entity.user.username
+    asked = ("show_snapshot", failed.entity.entity_type, failed.entity.entity_key, "--user", owner)
+    with pytest.raises(CommandError, match="a recomputation failed with AssertionError") as refusal:
+        call_command(*asked, "--as-of", "2024-05-01")
+    assert refusal.value.returncode == 1
+
+
 def test_where_nothing_failed_nothing_is_said(client_of: Callable[[str], Client], failed: Failed) -> None:
     RecomputeFailure.objects.all().delete()
     client = client_of("operator")
     assert "Could not be recomputed" not in client.get(page_of(failed.job)).content.decode()
-    assert "A recomputation failed" not in client.get(page_of(failed.entity)).content.decode()
+    done = EntitySnapshot.objects.get(entity_key="thing-0")
+    assert "A recomputation failed" not in client.get(page_of(done)).content.decode()
+    EntitySnapshot.objects.filter(pk=done.pk).update(reduction_hash="")
+    assert "A recomputation failed" not in client.get(page_of(done)).content.decode()
 
 
 def test_a_table_of_any_length_costs_the_same_number_of_queries(

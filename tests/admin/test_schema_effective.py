@@ -206,7 +206,7 @@ def test_users_are_paged_each_once(
     client_of: Callable[[str], Client], db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selectors_conflicts, "USERS_SHOWN", 2)
-    monkeypatch.setattr(selectors_conflicts, "CHUNK_USERS", 4)
+    monkeypatch.setattr(selectors_conflicts, "USERS_AT_ONCE", 4)
     shared(a="string")
     owners = [conflicting(**{"late" if n % 3 else "fine": "number"})[0] for n in range(10)]
     shared(a="string", late="string")
@@ -225,7 +225,7 @@ def test_a_page_looks_at_so_many_users_and_no_more(
     client_of: Callable[[str], Client], db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selectors_conflicts, "USERS_LOOKED_AT_MAX", 4)
-    monkeypatch.setattr(selectors_conflicts, "CHUNK_USERS", 2)
+    monkeypatch.setattr(selectors_conflicts, "USERS_AT_ONCE", 2)
     shared(a="string")
     for _n in range(5):
         conflicting(fine="number")

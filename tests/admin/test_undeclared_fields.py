@@ -15,10 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from fragments.models import LifecycleState, RawFragment, RawFragmentAggregate
 from fragments.selectors_counting import REBUILD, Rebuilds, rebuilds_told
 from fragments.services.aggregates import Scope
-from fragments.services.aggregates_rebuild import aggregates_rebuild_request
+from fragments.services.aggregates_rebuild import aggregates_rebuild_outlook, aggregates_rebuild_request
 from schemaevo.kernel.job_control import job_cancel, job_pause
 from schemaevo.kernel.jobs import run_job
 from schemaevo.kernel.models import AuditEvent, Job, JobState, User
+from schemaevo.kernel.pages import estimates
 from tests.admin.addresses import list_of, page_of, verb_of
 from tests.factories import (
     SHELL,
@@ -263,6 +264,47 @@ def test_an_operator_asks_for_a_rebuild_and_is_led_to_its_job(
 
 
 @pytest.mark.parametrize(
+    ("asked", "title", "fields", "fragments"),
+    [
+        ({"type": "", "owner": ""}, "All undeclared fields", 3, 9),
+        ({"type": THING}, "Fields of the type thing of all owners", 3, 9),
+        ({"owner": "ada"}, "All fields of ada", 2, 8),
+        ({"type": THING, "owner": "bob"}, "Fields of the type thing of bob", 1, 1),
+        ({"type": "other", "owner": "bob"}, "Fields of the type other of bob", 0, 0),
+    ],
+)
+def test_before_it_is_asked_for_it_is_told_how_much_there_is(
+    ada: User,
+    client_of: Callable[[str], Client],
+    asked: dict[str, str],
+    title: str,
+    fields: int,
+    fragments: int,
+) -> None:
+    make_run(user=make_user(username="bob"), records=[{"k": "k", "mixed": 1}])
+    html = client_of("operator").get(REBUILD_PAGE, asked).content.decode()
+    text = text_of(html)
+    assert title in text
+    assert f"Undeclared fields {fields} Fragments to go through {fragments} Asking" in text
+
+
+def test_nothing_is_counted_anew_that_was_not_chosen(ada: User, client_of: Callable[[str], Client]) -> None:
+    html = client_of("operator").get(REBUILD_PAGE).content.decode()
+    assert "Count anew" not in text_of(html)
+    assert 'method="post"' not in html.partition('id="ask"')[2]
+
+
+def test_of_many_fragments_only_the_planner_is_asked(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimates, "COUNTED_MAX", 5)
+    with CaptureQueriesContext(connection) as queries:
+        outlook = aggregates_rebuild_outlook(Scope(THING))
+    assert not outlook.fragments.is_exact
+    # No look at raw_fragments by a condition that no index knows.
+    looks = [query["sql"] for query in queries if '"entity_type" = ' in query["sql"]]
+    assert [sql.startswith("EXPLAIN") for sql in looks if 'FROM "raw_fragments"' in sql] == [True]
+
+
+@pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"owner": "nobody"}, "There is no user 'nobody'"),
@@ -274,9 +316,11 @@ def test_an_operator_asks_for_a_rebuild_and_is_led_to_its_job(
 def test_what_cannot_be_asked_for_is_said(
     ada: User, client_of: Callable[[str], Client], given: dict[str, str], said: str
 ) -> None:
-    answer = client_of("operator").post(REBUILD_PAGE, given)
-    assert answer.status_code == 200
-    assert said in text_of(answer.content.decode())
+    operator = client_of("operator")
+    for answer in (operator.get(REBUILD_PAGE, given), operator.post(REBUILD_PAGE, given)):
+        assert answer.status_code == 200
+        assert said in text_of(answer.content.decode())
+        assert "Fragments to go through" not in answer.content.decode()
     assert not Job.objects.filter(kind=REBUILD).exists()
 
 

@@ -171,6 +171,7 @@ def test_three_hundred_fields_stay_usable(
     assert len(SchemaVersion.objects.get(major=2).definition["fields"]) == 299
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_the_editors_are_read_without_complaint_or_overflow(
     visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

@@ -41,7 +41,7 @@ def test_from_the_side_bar_to_a_field_and_the_fragments_behind_a_type(
     owner: User, visit: Callable[..., Visit], login_of: Callable[[str], User]
 ) -> None:
     page = visit().sign_in(login_of("operator"))
-    page.get_by_role("link", name="Undeclared fields").click()
+    page.locator("#nav-sidebar").get_by_role("link", name="Undeclared fields").click()
     rows = page.locator("#result_list .data-row")
     expect(rows).to_have_count(1)
     rows.locator("th a").click()
@@ -75,12 +75,15 @@ def test_fields_are_counted_anew_from_the_list(
     page = opened.go(list_of(RawFragmentAggregate))
     page.get_by_role("link", name="Count anew").click()
     page.get_by_label("Entity type").fill(THING)
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#chosen")).to_have_text("Fields of the type thing of all owners")
     page.get_by_role("button", name="Count anew").click()
     expect(page).to_have_url(re.compile(re.escape(page_of(Job.objects.get(kind="rebuild_aggregates")))))
     page = opened.go(list_of(RawFragmentAggregate))
     expect(page.locator("#content")).to_contain_text("Fields of the type thing are being counted.")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
 def test_the_pages_are_read_without_complaint_or_overflow(
     owner: User, visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

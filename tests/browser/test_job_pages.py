@@ -285,6 +285,7 @@ def test_without_a_script_all_of_it_works_by_reloading(
     context.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_pages_of_jobs_are_read_without_complaint_or_overflow(
     owner: User, visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

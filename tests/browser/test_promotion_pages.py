@@ -116,6 +116,7 @@ def test_a_mode_is_set_for_an_owner_who_is_typed(
     assert EnhancementSetting.objects.get().mode == EnhancementMode.AUTO
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
 def test_the_pages_are_read_without_complaint_or_overflow(
     owner: User, visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

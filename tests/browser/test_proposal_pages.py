@@ -98,6 +98,7 @@ def test_a_proposal_goes_from_draft_to_applied_by_two_logins_and_is_undone(
     expect(deciding.locator("#proposal-work")).not_to_contain_text("at work")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_the_pages_are_read_without_complaint_or_overflow(
     stored: None, visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

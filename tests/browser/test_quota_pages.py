@@ -115,6 +115,7 @@ def test_several_are_rejected_with_one_note(
     assert states[left.pk] == states[own.pk] == "pending"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_pages_of_quotas_are_read_without_complaint_or_overflow(
     owner: User, visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

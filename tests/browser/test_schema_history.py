@@ -114,6 +114,7 @@ def test_from_a_conflict_to_what_applies_to_its_user(
     expect(page.locator("#standing")).to_contain_text("thing (global)")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_the_pages_are_read_without_complaint_or_overflow(
     owner: User,

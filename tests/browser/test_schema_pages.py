@@ -25,6 +25,7 @@ EXTENSION: Json = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_extensions_and_modes_are_read_without_complaint_or_overflow(
     visit: Callable[..., Visit], login_of: Callable[[str], User], width: int, theme: str

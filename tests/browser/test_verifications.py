@@ -54,6 +54,7 @@ def test_whoever_sees_the_first_page_is_led_to_what_diverged(
     expect(page.locator(".se-entity-key")).to_contain_text("thing-")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
 def test_pages_of_verifications_are_read_without_complaint_or_overflow(
     diverged: EntitySnapshot,

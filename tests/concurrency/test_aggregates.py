@@ -115,6 +115,7 @@ ACTS: list[Callable[[random.Random, list[User]], None]] = [
 ]
 
 
+@pytest.mark.rounds
 def test_eight_writers_leave_counts_that_equal_a_group_by() -> None:
     make_version(document=make_definition(k="string", n="string"))
     users = [make_user() for _ in range(4)]
@@ -137,6 +138,7 @@ def test_eight_writers_leave_counts_that_equal_a_group_by() -> None:
     assert_aggregates_are_right()
 
 
+@pytest.mark.rounds
 def test_who_writes_without_the_lock_waits_and_is_counted() -> None:
     """As psql may: single statements over one user's fragments, beside rebuilds of the same."""
     make_version(document=make_definition(k="string"))

@@ -225,6 +225,7 @@ def test_fields_added_side_by_side_are_all_there() -> None:
 
 
 # --- what comes into force while somebody extends -------------------------------------------------------------
+@pytest.mark.rounds
 def test_an_extension_saved_beside_a_global_activation_is_settled_whoever_comes_first() -> None:
     """Either the save is refused, since the field is there already, or it is absorbed afterwards."""
     for number in range(rounds(6)):
@@ -269,6 +270,7 @@ def test_a_save_that_is_caught_in_the_middle_is_seen_by_the_activation_that_wait
     assert revision.additional_fields == {}
 
 
+@pytest.mark.rounds
 def test_an_own_schema_activated_beside_the_first_global_one_is_adopted_whoever_comes_first() -> None:
     for number in range(rounds(6)):
         kind = f"kind{number}"

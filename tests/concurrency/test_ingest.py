@@ -100,6 +100,7 @@ def test_side_by_side_is_the_same_as_one_after_the_other(
     assert_is_right()
 
 
+@pytest.mark.rounds
 def test_large_batches_of_the_same_observations_never_wait_for_each_other_in_a_circle() -> None:
     """Prepared beforehand, so that the statements themselves meet."""
     owner = make_user()

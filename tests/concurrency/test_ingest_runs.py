@@ -87,6 +87,7 @@ def test_a_time_that_was_asked_for_is_that_of_a_first_run_too() -> None:
     assert set(IngestRun.objects.values_list("default_observed_at", flat=True)) == {NOON - YEAR}
 
 
+@pytest.mark.rounds
 def test_many_copies_of_many_files_agree_on_the_time_of_each() -> None:
     owner = make_user()
     for number in range(rounds(3)):

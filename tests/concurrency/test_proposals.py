@@ -88,6 +88,7 @@ def require_as_approved(proposal: Proposal) -> Proposal:
     return found
 
 
+@pytest.mark.rounds
 def test_of_deciders_at_the_same_time_one_decides() -> None:
     make_base()
     ann, *deciders = [make_admin() for _ in range(5)]
@@ -99,6 +100,7 @@ def test_of_deciders_at_the_same_time_one_decides() -> None:
         assert proposal.decisions.count() == 1
 
 
+@pytest.mark.rounds
 def test_one_approves_and_another_gives_it_back() -> None:
     make_base()
     ann, bob, eve = (make_admin() for _ in range(3))
@@ -120,6 +122,7 @@ def test_one_approves_and_another_gives_it_back() -> None:
         assert after == (State.REJECTED if number % 2 else State.CHANGES_REQUESTED)
 
 
+@pytest.mark.rounds
 def test_two_approvers_and_an_editor_come_to_what_was_approved() -> None:
     make_base()
     ann, bob, eve = (make_admin() for _ in range(3))
@@ -139,6 +142,7 @@ def test_two_approvers_and_an_editor_come_to_what_was_approved() -> None:
         assert (found.state, found.edits) == (State.IN_REVIEW, adding("size", "weight"))
 
 
+@pytest.mark.rounds
 def test_who_edits_and_approves_their_own_edit_at_once_does_not_get_it_through() -> None:
     make_base()
     ann, bob = make_admin(), make_admin()
@@ -151,6 +155,7 @@ def test_who_edits_and_approves_their_own_edit_at_once_does_not_get_it_through()
         assert found.state == State.IN_REVIEW
 
 
+@pytest.mark.rounds
 def test_two_approvers_an_editor_and_appliers_come_to_one_outcome() -> None:
     """Whatever comes first, what is in force afterwards is what it was, or what enough others approved."""
     ann, bob, eve, joe = (make_admin() for _ in range(4))
@@ -187,6 +192,7 @@ def test_two_approvers_an_editor_and_appliers_come_to_one_outcome() -> None:
         )
 
 
+@pytest.mark.rounds
 def test_two_proposals_of_one_type_applied_at_once_are_not_both_in_force() -> None:
     ann, bob = make_admin(), make_admin()
     for number in range(rounds(10)):
@@ -207,6 +213,7 @@ def test_two_proposals_of_one_type_applied_at_once_are_not_both_in_force() -> No
         assert len(present.parsed.fields) == 2
 
 
+@pytest.mark.rounds
 def test_two_submit_and_it_is_submitted_once() -> None:
     make_base()
     ann = make_admin()
@@ -218,6 +225,7 @@ def test_two_submit_and_it_is_submitted_once() -> None:
         assert events.count() == 1
 
 
+@pytest.mark.rounds
 def test_a_draft_and_a_change_of_what_is_in_force_meet_and_none_is_outdated_unseen() -> None:
     make_base()
     ann = make_admin()
@@ -258,6 +266,7 @@ def test_who_drafts_or_rebases_waits_for_a_change_that_is_not_committed_and_begi
     assert Proposal.objects.filter(state=State.DRAFT).count() == 1
 
 
+@pytest.mark.rounds
 def test_an_approval_and_a_change_of_what_is_in_force_meet() -> None:
     make_base()
     ann, bob = make_admin(), make_admin()
@@ -269,6 +278,7 @@ def test_an_approval_and_a_change_of_what_is_in_force_meet() -> None:
         assert Proposal.objects.get(pk=proposal.pk).state == State.STALE
 
 
+@pytest.mark.rounds
 def test_what_is_decided_just_now_is_not_expired_beside_it() -> None:
     make_base()
     ann, bob = make_admin(), make_admin()

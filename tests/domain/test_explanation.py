@@ -3,21 +3,92 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.domain.definition import Definition, Field, FieldType, Policy, Strategy, TieBreaker
 from registry.domain.validation import parse_definition
+from schemaevo.kernel.canonical import canonical_json
 from snapshots.domain.explanation import explain, explain_deletion
 from snapshots.domain.observed import Observed
 from snapshots.domain.reducer import reduce
-from tests.domain.histories import definitions, histories, ids
+from tests.domain.histories import FIELD_NAMES, definitions, fields, histories, ids
+from tests.rounds import rounds
 
 maybe_definitions = st.none() | definitions()
 
 
+@st.composite
+def _definitions_of_every_strategy(draw: st.DrawFn) -> Definition:
+    """Every name is declared, each by another policy."""
+    policies = [
+        Policy(Strategy.LAST_WRITE),
+        Policy(Strategy.HIGHEST_PRIORITY),
+        Policy(Strategy.MOST_SPECIFIC),
+        Policy(Strategy.MOST_SPECIFIC, TieBreaker.SOURCE_PRIORITY),
+        Policy(Strategy.MERGE_ARRAY),
+    ]
+    shuffled = draw(st.permutations(policies))
+    return Definition(
+        fields={name: draw(fields(name)) for name in FIELD_NAMES},
+        merge_policies=dict(zip(FIELD_NAMES, shuffled, strict=True)),
+    )
+
+
+definitions_of_every_strategy = _definitions_of_every_strategy()
+
+
 def _observed(number: int, **changes: object) -> Observed:
     return Observed(ids(number), 0, 100, 1, None, {"f": number})._replace(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.rounds
+@settings(max_examples=rounds(600), deadline=None)
+@given(histories(), maybe_definitions)
+def test_the_explained_value_is_that_of_the_snapshot(history, definition):
+    history = _undeleted(history)
+    shown = reduce(history, definition).values
+    explained = explain(history, definition)
+    told = {name: why.value for name, why in explained.items() if not why.is_cleared}
+    assert canonical_json(told) == canonical_json(shown)
+    assert all(why.value is None for why in explained.values() if why.is_cleared)
+
+
+@pytest.mark.rounds
+@settings(max_examples=rounds(600), deadline=None)
+@given(histories(), definitions_of_every_strategy)
+def test_without_the_winner_the_snapshot_shows_the_first_runner_up(history, definition):
+    """By the reducer, which shares no order with the explanation, and with every strategy."""
+    history = _undeleted(history)
+    for name, why in explain(history, definition).items():
+        if why.policy.strategy is Strategy.MERGE_ARRAY:
+            continue
+        (winner,) = why.winners
+        rest = [observed for observed in history if observed.id != winner.observed.id]
+        shown = reduce(rest, definition).values
+        following = why.runners_up[0].converted if why.runners_up else None
+        assert canonical_json(shown.get(name)) == canonical_json(following)
+
+
+@pytest.mark.rounds
+@settings(max_examples=rounds(600), deadline=None)
+@given(histories(), definitions_of_every_strategy)
+def test_without_a_supplier_a_joined_array_is_what_the_reduction_of_the_rest_gives(history, definition):
+    history = _undeleted(history)
+    for name, why in explain(history, definition).items():
+        if why.policy.strategy is not Strategy.MERGE_ARRAY:
+            continue
+        assert [item for winner in why.winners for item in winner.supplies] == (why.value or [])
+        for winner in why.winners:
+            rest = [observed for observed in history if observed.id != winner.observed.id]
+            again = explain(rest, definition).get(name)
+            shown = reduce(rest, definition).values.get(name)
+            assert canonical_json(again.value if again else None) == canonical_json(shown)
+            # What only this one supplied is gone; where others are left of its tier, the rest stays.
+            left = {canonical_json(item) for item in shown} if isinstance(shown, list) else set()
+            others = [one for one in why.winners if one is not winner]
+            for other in others:
+                assert {canonical_json(item) for item in other.supplies} <= left
 
 
 def _undeleted(history: list[Observed]) -> list[Observed]:
@@ -73,7 +144,7 @@ def test_the_deletion_mark_is_explained(history, definition):
             Strategy.HIGHEST_PRIORITY,
             TieBreaker.OBSERVED_AT,
             {"priority": 1, "observed_us": 9},
-            "higher priority",
+            "higher priority: 100 over 1",
         ),
         (
             Strategy.HIGHEST_PRIORITY,
@@ -82,7 +153,7 @@ def test_the_deletion_mark_is_explained(history, definition):
             "kind order: sensor before import",
         ),
         (Strategy.HIGHEST_PRIORITY, TieBreaker.OBSERVED_AT, {"kind": None}, "kind order: sensor before none"),
-        (Strategy.MOST_SPECIFIC, TieBreaker.OBSERVED_AT, {"specificity": 0}, "higher specificity"),
+        (Strategy.MOST_SPECIFIC, TieBreaker.OBSERVED_AT, {"specificity": 0}, "higher specificity: 1 over 0"),
         (
             Strategy.MOST_SPECIFIC,
             TieBreaker.OBSERVED_AT,
@@ -93,7 +164,7 @@ def test_the_deletion_mark_is_explained(history, definition):
             Strategy.MOST_SPECIFIC,
             TieBreaker.SOURCE_PRIORITY,
             {"priority": 1, "kind": "sync"},
-            "higher priority",
+            "higher priority: 100 over 1",
         ),
     ],
 )
@@ -122,11 +193,17 @@ def test_a_joined_array_names_all_suppliers_and_why_others_supply_nothing():
         (ids(2), "newer ones supply the same items"),
         (ids(4), "null supplies no item"),
         (ids(5), "an empty array supplies no item"),
-        (ids(6), "higher priority"),
+        (ids(6), "higher priority: 100 over 1"),
     ]
+    assert [contender.supplies for contender in explanation.winners] == [("a", "b"), ("c",)]
+    assert explanation.value == ["a", "b", "c"]
 
 
 def test_raw_and_converted_values_are_both_told():
     definition = parse_definition({"fields": {"f": {"type": "string", "converters": ["number_to_string"]}}})
     winner = explain([_observed(7)], definition)["f"].winners[0]
     assert (winner.value, winner.converted) == (7, "7")
+    assert winner.converter is not None
+    assert winner.converter.function == "number_to_string"
+    fitting = explain([_observed(7, fields={"f": "7"})], definition)["f"].winners[0]
+    assert (fitting.converted, fitting.converter) == ("7", None)

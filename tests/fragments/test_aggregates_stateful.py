@@ -1,8 +1,9 @@
-"""Aggregates through any course of sightings, moves, deletions and rebuilds (I3), looked at after every step."""
+"""Aggregates through any course of sightings, moves, deletions, erasures and rebuilds (I3), seen after every step."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -12,7 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from fragments.models import RawFragment
 from fragments.services.aggregates import Part, aggregates_rebuild
+from snapshots.domain.identity import entity_id
+from snapshots.models import EntitySnapshot
 from tests.aggregates import assert_aggregates_are_right
+from tests.erasing import make_erased_entity
 from tests.factories import THING, make_definition, make_run, make_user, make_version
 from tests.rounds import rounds
 
@@ -34,6 +38,8 @@ CHANGES = {
     "rename": "fragment_key = fragment_key || 'x'",
     "move": "source_id = observation_id",
     "type": "value_type = 'string', value_format = 'text'",
+    "retract": "is_retracted = true",
+    "give_back": "is_retracted = false",
 }
 
 
@@ -71,6 +77,15 @@ class Aggregates(RuleBasedStateMachine):
             "DELETE FROM raw_fragments WHERE id %% 4 >= %s AND lifecycle_state = 'pending_deletion'", [which]
         )
 
+    @rule(user=st.integers(0, 1), number=st.integers(0, 2))
+    def erase(self, user: int, number: int) -> None:
+        """An entity goes with its fragments; what is counted of the others stays."""
+        owner, key = self.users[user], f"k{number}"
+        fragments = RawFragment.objects.filter(user=owner, entity_id=UUID(entity_id(owner.pk, THING, key)))
+        if EntitySnapshot.objects.filter(user=owner, entity_type=THING, entity_key=key).exists():
+            make_erased_entity(user=owner, entity_type=THING, entity_key=key)
+            assert not fragments.exists()
+
     @rule(user=st.integers(0, 1))
     def rebuild(self, user: int) -> None:
         aggregates_rebuild(Part(self.users[user].pk, THING))
@@ -94,6 +109,7 @@ class Aggregates(RuleBasedStateMachine):
             pass
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db
 def test_whatever_is_written_aggregates_equal_a_group_by() -> None:
     make_version(document=make_definition(k="string", n="string"))

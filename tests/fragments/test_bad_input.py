@@ -238,12 +238,14 @@ def assert_all_is_accounted_for(seed: int, path: Path) -> int:
     return made
 
 
+@pytest.mark.rounds
 @pytest.mark.parametrize("seed", range(3))
 def test_anything_at_all_is_stored_or_refused_with_a_reason(ada: User, tmp_path: Path, seed: int) -> None:
     for number in range(rounds(8)):
         assert_all_is_accounted_for(seed * 1_000_000 + number, tmp_path / "anything")
 
 
+@pytest.mark.rounds
 @pytest.mark.long
 def test_ten_thousand_malformed_lines_are_accounted_for(ada: User, tmp_path: Path) -> None:
     """10,000 generated lines at scale 10."""

@@ -123,6 +123,7 @@ WHOLE: Line = {
 }
 
 
+@pytest.mark.rounds
 @settings(max_examples=rounds(100), deadline=None)
 @given(
     said=st.dictionaries(st.sampled_from([*WHOLE, "more"]), anything, max_size=3),

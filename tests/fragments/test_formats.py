@@ -222,6 +222,7 @@ def test_of_an_element_that_is_too_long_only_the_beginning_is_held(monkeypatch: 
     assert [line.raw for line in lines] == [b'{"k":"xxxxxxx', b'{"k":2}', b" " * 13]
 
 
+@pytest.mark.rounds
 @settings(max_examples=rounds(30), deadline=None)
 @given(
     st.lists(
@@ -248,6 +249,7 @@ _objects = st.recursive(
 )
 
 
+@pytest.mark.rounds
 @settings(max_examples=rounds(100), deadline=None)
 @given(_objects)
 @example('{"a":1,"a":"\\u003a"}')

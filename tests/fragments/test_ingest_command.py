@@ -90,6 +90,7 @@ def test_the_summary_tells_what_became_of_the_records(ada: User, file: Path) -> 
             "duplicates": 0,
             "fragments": 2,
             "rejected": 1,
+            "retracted": 0,
             "schema_cache": {"hits": 0, "misses": 1, "stale": 0},
         },
         0,

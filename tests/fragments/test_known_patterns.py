@@ -30,7 +30,7 @@ PACKAGE = "package"
 def debian(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Patterns]:
     """What is found in the whole excerpt, looked for once."""
     with django_db_blocker.unblock(), transaction.atomic():
-        call_command("load_demo", verbosity=0)
+        call_command("load_demo", records_only=True, verbosity=0)
         yield looked(PACKAGE)
         transaction.set_rollback(True)
 

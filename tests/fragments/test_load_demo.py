@@ -25,7 +25,7 @@ EXPECTED = MANIFEST["expected"]
 
 def load() -> str:
     out = io.StringIO()
-    call_command("load_demo", stdout=out)
+    call_command("load_demo", records_only=True, stdout=out)
     return out.getvalue()
 
 

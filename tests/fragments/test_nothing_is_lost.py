@@ -43,6 +43,7 @@ records = st.dictionaries(names, values, max_size=6).flatmap(
 junk = st.sampled_from([b"{", b"[]", b"{}", b'{"k":"\\u0000"}', b'{"k":NaN}', b"\xff"])
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db
 @settings(
     max_examples=rounds(40),

@@ -30,6 +30,7 @@ from tests.proposals.approved import approve, make_proposal, schema_admin
 from tests.rounds import rounds
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db
 @settings(
     max_examples=rounds(8),

@@ -65,6 +65,8 @@ def test_every_foreign_key_without_a_constraint_is_looked_at() -> None:
     }
     assert looked_at == {
         ("sources", "user_id"),
+        ("retractions", "source_id"),
+        ("retractions", "user_id"),
         ("observations", "user_id"),
         ("observations", "entity_id"),
         ("observations", "schema_version_id"),
@@ -83,6 +85,9 @@ def test_every_foreign_key_without_a_constraint_is_looked_at() -> None:
         ("job_log_lines", "job_id"),
         ("recompute_failures", "entity_id"),
         ("recompute_failures", "user_id"),
+        ("corrections", "observation_id"),
+        ("corrections", "entity_id"),
+        ("corrections", "user_id"),
     }
 
 

@@ -22,7 +22,15 @@ pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
 #: What is trimmed where nothing is old.
-NOTHING = {"jobs": 0, "dead_letters": 0, "ingest_runs": 0, "recompute_failures": 0, "verify_outcomes": 0}
+NOTHING = {
+    "daily_figures": 0,
+    "dead_letters": 0,
+    "ingest_runs": 0,
+    "jobs": 0,
+    "proposal_notices": 0,
+    "recompute_failures": 0,
+    "verify_outcomes": 0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -161,7 +169,7 @@ def test_an_interrupted_run_goes_on_and_counts_all(monkeypatch, settings):
 
 
 def test_nothing_goes_where_the_period_is_zero(settings):
-    for name in ("JOBS", "VERIFY", "DEAD_LETTERS", "INGEST_RUNS"):
+    for name in ("JOBS", "VERIFY", "DEAD_LETTERS", "INGEST_RUNS", "FIGURES"):
         setattr(settings, f"SCHEMAEVO_RETENTION_DAYS_{name}", 0)
     make_job(days=5000)
     make_job(days=4000)

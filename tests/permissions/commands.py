@@ -30,6 +30,7 @@ from tests.permissions.services import (
     falsify,
     old_ledger,
     promote,
+    retracted,
 )
 from tests.registry.commands import written as written_file
 
@@ -65,6 +66,10 @@ def shared_by_many() -> None:
 def newest_promotion() -> str:
     """Its number, 0 where there is none."""
     return str(Promotion.objects.values_list("pk", flat=True).order_by("-pk").first() or 0)
+
+
+def retract(scene: Scene) -> tuple[str, ...]:
+    return "retract", "--source", str(scene.store.source.pk), "--user", scene.store.owner.username
 
 
 def decide(*said: str) -> Callable[[Scene], tuple[str, ...]]:
@@ -143,8 +148,16 @@ COMMANDS = [
         ),
         audited=False,
     ),
+    Command(
+        lambda s: (
+            *("correct", THING, "one", "colour", "x"),
+            *("--user", s.store.owner.username, "--reason", "a mistake"),
+        )
+    ),
     Command(lambda s: ("recompute_snapshots", "--entity-type", THING)),
     Command(lambda s: ("recompute_snapshots", "--refresh", "--inline")),
+    Command(lambda s: (*retract(s), "--reason", "the wrong file")),
+    Command(lambda s: (*retract(s), "--undo"), first=retracted),
     Command(lambda s: ("cleanup_fragments",), first=lambda s: put(LifecycleState.PROMOTED)),
     Command(lambda s: ("archive_fragments",), first=lambda s: old_fragments()),
     Command(lambda s: ("promote_field", THING, "smell", "--user", s.store.owner.username)),
@@ -170,6 +183,13 @@ COMMANDS = [
     Command(lambda s: ("verify", "--all", "--repair"), first=falsify),
     Command(lambda s: ("pause",)),
     Command(lambda s: ("resume",), first=lambda s: store_pause(actor=SHELL)),
+    Command(lambda s: ("erase", "--user", s.store.owner.username, "--reason", "asked", "--yes")),
+    Command(
+        lambda s: (
+            *("erase", THING, "one", "--user", s.store.owner.username),
+            *("--reason", "wrong", "--yes"),
+        )
+    ),
     Command(lambda s: ("reset_admin", "--username", "root")),
     Command(lambda s: ("trim_ledgers",), first=old_ledger),
     Command(lambda s: ("sweep_jobs",), audited=False),
@@ -180,11 +200,11 @@ OTHERS = {
     "backup": "reads the whole database, by PostgreSQL's own programs",
     "diff_schema": "reads",
     "doctor": "reads",
-    "export_observations": "reads",
+    "export_observations": "reads in a transaction of its own; tests/admin/test_exports.py says who is audited",
     "export_schema": "reads",
-    "export_snapshots": "reads",
+    "export_snapshots": "as export_observations",
     "list_proposals": "reads",
-    "load_demo": "ingests the committed records, as the command ingest does",
+    "load_demo": "ingests the committed records, and plays the demo by its own logins",
     "recommend_fields": "reads",
     "restore": "replaces the whole database, by PostgreSQL's own programs",
     "schedule": "the clock: asks for periodic work as the system",

@@ -16,14 +16,16 @@ from fragments.models import LifecycleState, Promotion
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import schema_standing
 from registry.services.proposal_apply import proposal_apply
+from schemaevo.kernel.models import Erasure
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pause import store_pause
+from snapshots.domain.correction import value_seen
 from tests.admin.addresses import OURS
 from tests.factories import SHELL, THING
 from tests.lifecycle import put
 from tests.permissions.proposals import in_review, proposal_of, stale, written
-from tests.permissions.scene import PASSWORD, Scene
-from tests.permissions.services import ADDED, approved, promote
+from tests.permissions.scene import PASSWORD, SECRET, Scene
+from tests.permissions.services import ADDED, approved, promote, retracted
 from tests.permissions.table import OUTSIDE, TABLE, Role
 from tests.proposals.approved import schema_admin
 
@@ -129,6 +131,7 @@ EXTENDED = f"?type={THING}&owner=owner-of-it"
 
 PAGES = [
     Page("admin:index", "sign in"),
+    Page("dashboard_live", "sign in"),
     Page("admin:search", "sign in"),
     Page("admin:jsi18n", "sign in"),
     Page("admin:app_list", "see", args=lambda s: ["registry"], hidden=404),
@@ -173,6 +176,22 @@ PAGES = [
         lambda s: [Group.objects.get(name="viewer").pk],
         lambda s: {"name": "viewer", "permissions": []},
     ),
+    # --- erasure ---
+    Page("admin:kernel_erasure_live", "see", args=lambda s: [Erasure.objects.all()[0].pk]),
+    Page(
+        "admin:kernel_erasure_erase",
+        "erase",
+        "erase",
+        given=lambda s: {"reason": "they asked", "name": s.store.owner.username},
+        query=lambda s: f"?owner={s.store.owner.pk}",
+    ),
+    Page(
+        "admin:kernel_erasure_erase",
+        "erase",
+        "erase",
+        given=lambda s: {"reason": "it was wrong", "name": s.store.snapshot.entity_key},
+        query=lambda s: f"?entity={s.store.snapshot.pk}",
+    ),
     # --- the switch, and jobs ---
     verb("pause", "pause everything"),
     verb("resume", "pause everything", first=lambda s: store_pause(actor=SHELL)),
@@ -181,12 +200,54 @@ PAGES = [
     verb("admin:kernel_job_resume", "control jobs", lambda s: [s.store.paused_job.pk]),
     verb("admin:kernel_job_retry", "control jobs", lambda s: [s.store.failed_job.pk]),
     Page("admin:kernel_job_live", "see", args=lambda s: [s.store.job.pk]),
+    Page("admin:kernel_job_queues", "see"),
     # --- recomputation ---
     Page(
         "admin:snapshots_entitysnapshot_recompute",
         "control jobs",
         "control jobs",
         given=lambda s: {"type": THING, "owner": "", "what": "waiting"},
+    ),
+    # --- sources ---
+    Page("admin:snapshots_source_live", "see", args=lambda s: [s.store.source.pk]),
+    Page(
+        "admin:snapshots_source_retract",
+        "retract sources",
+        "retract sources",
+        lambda s: [s.store.source.pk],
+        lambda s: {"reason": "the wrong file"},
+    ),
+    Page(
+        "admin:snapshots_source_undo",
+        "retract sources",
+        "retract sources",
+        lambda s: [s.store.source.pk],
+        lambda s: {"reason": ""},
+        first=retracted,
+    ),
+    # --- corrections ---
+    Page(
+        "admin:snapshots_entitysnapshot_correct",
+        "correct values",
+        "correct values",
+        lambda s: [s.store.snapshot.pk],
+        lambda s: {"field": "colour", "value": "x", "reason": "a mistake", "what": "preview"},
+        done=200,
+        writes=False,
+    ),
+    Page(
+        "admin:snapshots_entitysnapshot_correct",
+        "correct values",
+        "correct values",
+        lambda s: [s.store.snapshot.pk],
+        lambda s: {
+            "field": "colour",
+            "value": "x",
+            "reason": "a mistake",
+            "seen": value_seen(SECRET),
+            "what": "correct",
+        },
+        lambda s: "?field=colour",
     ),
     # --- fragments ---
     Page(
@@ -201,6 +262,18 @@ PAGES = [
         "control jobs",
         "control jobs",
         given=lambda s: {"type": THING, "owner": s.store.owner.username},
+    ),
+    # --- lists as files: nothing is written, the log neither, before the file is read ---
+    *(
+        Page(f"admin:{name}_export", sees, sees, given=lambda s: {"format": "csv"}, done=200, writes=False)
+        for name, sees in (
+            ("snapshots_entitysnapshot", "see values"),
+            ("snapshots_observation", "see values"),
+            ("fragments_rawfragment", "see values"),
+            ("fragments_rawfragmentaggregate", "see values"),
+            ("fragments_deadletter", "see values"),
+            ("kernel_auditevent", "see"),
+        )
     ),
     # --- promotions and auto-enhancement ---
     Page("admin:fragments_promotion_live", "see", args=newest_promotion),
@@ -240,6 +313,8 @@ PAGES = [
     ),
     proposal_verb("edit", "draft proposals", title="Another", edits=json.dumps([ADDED])),
     Page("admin:registry_proposal_live", "see", args=lambda s: [proposal_of(s).pk]),
+    Page("admin:registry_proposal_report", "see", args=lambda s: [proposal_of(s).pk]),
+    Page("admin:registry_proposal_report_json", "see", args=lambda s: [proposal_of(s).pk]),
     proposal_verb("submit", "draft proposals"),
     proposal_verb("try", "draft proposals"),
     proposal_verb("withdraw", "withdraw proposals"),
@@ -348,6 +423,7 @@ SEEN: dict[str, str] = {
     "fragments.rawfragment": "see",
     "fragments.rawfragmentaggregate": "see",
     "kernel.auditevent": "see",
+    "kernel.erasure": "see",
     "kernel.job": "see",
     "kernel.user": "see users",
     "kernel.verifyoutcome": "see",

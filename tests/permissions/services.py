@@ -10,12 +10,14 @@ from typing import Any
 from django.utils import timezone
 
 from fragments.models import EnhancementMode, LifecycleState, Promotion, RawFragmentAggregate
+from fragments.selectors_exports import observations_with_fragments
 from fragments.selectors_patterns import Candidate
 from fragments.services.aggregates_rebuild import aggregates_rebuild_inline, aggregates_rebuild_request
 from fragments.services.aggregates_verify import aggregates_verify_repair
 from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
 from fragments.services.dry_run import ingest_foresee
 from fragments.services.enhancement import enhancement_set, enhancement_turn
+from fragments.services.erasure import entity_erase, owner_erase
 from fragments.services.ignore_lists import pattern_ignore, pattern_recall
 from fragments.services.ingest import Input, ingest
 from fragments.services.lifecycle import CLEANUP, fragments_restore
@@ -67,6 +69,8 @@ from registry.services.settling import extensions_settle
 from registry.services.verify import quotas_verify_repair
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject
+from schemaevo.kernel.export_formats import ExportFormat
+from schemaevo.kernel.export_runs import Door, Export, export_stream
 from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_retry
 from schemaevo.kernel.models import Job, JobState
 from schemaevo.kernel.pause import store_pause, store_resume
@@ -74,7 +78,10 @@ from schemaevo.kernel.retention import ledger_trim, ledgers_registered
 from schemaevo.kernel.verification import Extent, Finding
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot
+from snapshots.selectors_exports import OBSERVATION_COLUMNS
+from snapshots.services.corrections import Wanted, correction_foresee, field_correct
 from snapshots.services.recomputation import recomputation_inline, recomputation_request
+from snapshots.services.retractions import retraction_undo, source_retract
 from snapshots.services.verify import Divergence, snapshot_repair, snapshots_verify_repair
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_run, make_user
 from tests.lifecycle import put
@@ -125,6 +132,11 @@ def diverge(scene: Scene) -> None:
 def falsify(scene: Scene) -> None:
     """The snapshot says what nobody observed."""
     EntitySnapshot.objects.filter(pk=scene.store.snapshot.pk).update(observation_count=77)
+
+
+def retracted(scene: Scene) -> None:
+    """The owner's source takes no part."""
+    source_retract(source_id=scene.store.source.pk, reason="the wrong file", actor=SHELL)
 
 
 def falsified_aggregate(scene: Scene) -> Finding:
@@ -250,6 +262,22 @@ ADDED: JsonObject = {"op": "add_field", "field": "z", "declaration": {"type": "s
 
 
 SERVICES = [
+    line(
+        "erase",
+        owner_erase,
+        lambda s: owner_erase(user_id=s.store.owner.pk, reason="asked", actor=s.actor),
+    ),
+    line(
+        "erase",
+        entity_erase,
+        lambda s: entity_erase(
+            user_id=s.store.owner.pk,
+            entity_type=THING,
+            entity_key=s.store.snapshot.entity_key,
+            reason="wrong",
+            actor=s.actor,
+        ),
+    ),
     line(
         "register schemas",
         schema_register,
@@ -389,6 +417,36 @@ SERVICES = [
             source=records(),
             options=IngestOptions(entity_type=THING, key_field="k", user_id=s.store.owner.pk),
             actor=s.actor,
+        ),
+        writes=False,
+        audited=False,
+    ),
+    line(
+        "retract sources",
+        source_retract,
+        lambda s: source_retract(source_id=s.store.source.pk, reason="the wrong file", actor=s.actor),
+    ),
+    line(
+        "retract sources",
+        retraction_undo,
+        lambda s: retraction_undo(source_id=s.store.source.pk, actor=s.actor),
+        first=retracted,
+    ),
+    line(
+        "correct values",
+        field_correct,
+        lambda s: field_correct(
+            entity_id=str(s.store.snapshot.pk),
+            wanted=Wanted("colour", "x"),
+            reason="a mistake",
+            actor=s.actor,
+        ),
+    ),
+    line(
+        "correct values",
+        correction_foresee,
+        lambda s: correction_foresee(
+            entity_id=str(s.store.snapshot.pk), wanted=Wanted("colour", "x"), actor=s.actor
         ),
         writes=False,
         audited=False,
@@ -583,6 +641,21 @@ SERVICES = [
     ),
     line("decide proposals", proposal_reject, lambda s: proposal_reject(**reviewed(s)), first=in_review),
     line("end proposals", proposals_expire, lambda s: proposals_expire(actor=s.actor), first=expiring),
+    # --- what leaves ---
+    line(
+        "see values",
+        export_stream,
+        lambda s: export_stream(
+            actor=s.actor,
+            permission="snapshots.see_values",
+            export=Export("observations", THING, {}, ExportFormat.CSV, Door.PAGE),
+            lines=lambda: observations_with_fragments(entity_type=THING),
+            columns=OBSERVATION_COLUMNS,
+        ),
+        # It leaves its trace when it is read.
+        writes=False,
+        audited=False,
+    ),
     # --- jobs ---
     line("control jobs", job_pause, lambda s: job_pause(job_id=s.store.job.pk, actor=s.actor)),
     line("control jobs", job_cancel, lambda s: job_cancel(job_id=s.store.job.pk, actor=s.actor)),
@@ -601,14 +674,16 @@ SERVICES = [
 #: What takes an actor and asks them for nothing, and why that is right.
 UNGUARDED = {
     "schemaevo.kernel.audit.audit_record": "writes down what a service has allowed",
+    "schemaevo.kernel.export_runs.export_audited": "writes down what export_stream, or a command, has allowed",
     "schemaevo.kernel.logins.password_watched": "writes down what the admin has allowed",
     "schemaevo.kernel.logins.superuser_reset": "the way back in: only the command reset_admin calls it",
+    "schemaevo.kernel.demo_logins.demo_logins_ensure": "only load_demo calls it, and not in production",
+    "schemaevo.kernel.demo_logins.demo_passwords_reset": "only up and reset_admin call it, and not in production",
     "registry.services.activation.version_put_in_force": "part of activating, applying, undoing, under their lock",
     "registry.services.activation.version_take_out_of_force": "part of deactivating and undoing, under their lock",
     "registry.services.schemas.version_register": "part of registering, applying and restoring, under their lock",
     "registry.services.activation.versions_retire": "part of schema_retire and of settling, under their lock",
     "registry.services.extensions.revision_write": "part of saving and of settling, under their lock",
-    "registry.services.proposal_moves.login_of": "gives the login that acts",
     "registry.services.proposal_moves.proposal_move": "part of every act about a proposal, under its lock",
     "registry.services.proposal_upkeep.proposals_outdate": "part of changing what is in force, whose services ask",
     "registry.services.quotas.grant_write": "part of deciding and of setting maxima, under their lock",

@@ -75,6 +75,8 @@ TABLE: dict[str, Row] = {
     "see users": Row(None, SUPERUSERS),
     # --- working ---
     "ingest": Row("fragments.ingest", OPERATORS),
+    # Together with the permission to see values, which the same roles have.
+    "correct values": Row("snapshots.correct_value", OPERATORS),
     "control jobs": Row("kernel.control_job", OPERATORS),
     "restore fragments": Row("fragments.restore_fragment", OPERATORS),
     "dismiss fields": Row("fragments.dismiss_field", OPERATORS),
@@ -88,6 +90,7 @@ TABLE: dict[str, Row] = {
     "activate schemas": Row("registry.activate_schema", ADMINS),
     "extend schemas": Row("registry.extend_schema", ADMINS),
     "promote fields": Row("fragments.promote_field", ADMINS),
+    "retract sources": Row("snapshots.retract_source", ADMINS),
     "set enhancement": Row("fragments.set_enhancement", ADMINS),
     "set compatibility": Row("registry.set_compatibility", ADMINS),
     "ignore fields": Row("fragments.ignore_fields", ADMINS),
@@ -108,6 +111,7 @@ TABLE: dict[str, Row] = {
     "end proposals": Row("registry.decide_proposal", ADMINS),
     # --- people ---
     "change users": Row(None, SUPERUSERS),
+    "erase": Row(None, SUPERUSERS),
     "change one's password": Row(None, LOGINS),
     # --- never by hand ---
     "write by hand": Row(None, NOBODY),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import pytest
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
 from tests.admin.addresses import page_of
@@ -17,12 +18,10 @@ pytestmark = pytest.mark.django_db
 NO_BROWSER = frozenset({Role.SHELL})
 
 
-def post(line: Page, scene: Scene) -> None:
+def post(line: Page, scene: Scene, client: Client, before: dict[str, str]) -> None:
     """It is done in the name of who may, and changes nothing for anybody else."""
-    line.first(scene)
     row = TABLE[line.does] if line.does else None
-    url, client, where = line.at(scene), scene.browser(), (scene.role, str(line))
-    before, event = everything(), newest_event()
+    url, where, event = line.at(scene), (scene.role, str(line)), newest_event()
     status = client.post(url, line.given(scene)).status_code
     if row is not None and scene.role in row.may:
         assert status == line.done, where
@@ -59,8 +58,7 @@ def test_an_address_shows_and_does_what_the_role_may(store: Store, line: Page) -
             client, before = scene.browser(), everything()
             answers[role] = client.get(line.at(scene)).status_code
             assert everything() == before, role
-        with scene_of(store, role) as scene:
-            post(line, scene)
+            post(line, scene, client, before)
     assert answers == {role: line.answer(role) for role in answers}
     if line.does:
         post_from_elsewhere(line, store)

@@ -11,11 +11,13 @@ from django.utils import timezone
 from registry.domain.proposal import State
 from registry.models import SchemaVersion
 from registry.models_proposals import Proposal, ProposalAct, ProposalTrial, TrialState
+from registry.selectors_trials import TRY
 from registry.services.proposal_apply import proposal_apply, proposal_undo
 from registry.services.proposal_reviews import proposal_approve, proposal_reject, proposal_request_changes
 from registry.services.proposal_upkeep import proposals_expire
 from registry.services.proposals import proposal_draft, proposal_submit, proposal_withdraw
 from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import User
 from tests.factories import SHELL, THING, make_definition, make_login, make_version
 
@@ -73,12 +75,14 @@ def make_trial(
     act: ProposalAct = ProposalAct.APPLY,
     content_hash: str | None = None,
 ) -> ProposalTrial:
-    """A trial of what the proposal says now, which has ended unless told otherwise."""
+    """A trial of what the proposal says now, which has ended unless told otherwise; else its job is owed."""
     trial = ProposalTrial.objects.create(
         proposal=proposal, act=act, content_hash=content_hash or proposal.content_hash
     )
+    is_over = state in (TrialState.DONE, TrialState.FAILED)
+    if not is_over:
+        job_request(kind=TRY, target=str(trial.pk))
     if state != TrialState.WAITING:
-        is_over = state in (TrialState.DONE, TrialState.FAILED)
         ProposalTrial.objects.filter(pk=trial.pk).update(state=state, finished_at=Now() if is_over else None)
     trial.refresh_from_db()
     return trial

@@ -130,6 +130,7 @@ def some_jobs(dice: random.Random) -> None:
             run_job(str(dice.choice(live).pk))
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db
 @settings(
     max_examples=rounds(6),

@@ -437,6 +437,7 @@ class Engine(RuleBasedStateMachine):
         return newest or 0
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db(transaction=True)
 def test_whatever_happens_the_engine_holds_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "_cache", SchemaCache())  # put back when the test ends

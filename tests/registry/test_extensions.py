@@ -157,6 +157,7 @@ def test_an_equal_document_changes_nothing_however_it_is_written(owner: User) ->
     assert revisions(owner) == [(1, True)]
 
 
+@pytest.mark.rounds
 @settings(
     max_examples=rounds(40),
     deadline=None,

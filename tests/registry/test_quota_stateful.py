@@ -343,6 +343,7 @@ class Quotas(RuleBasedStateMachine):
         return {"entity_type": self.types[kind], "user_id": self.users[user].pk, "actor": SHELL}
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db(transaction=True)
 def test_whatever_happens_quotas_hold_what_the_model_says() -> None:
     run_state_machine_as_test(

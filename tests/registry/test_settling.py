@@ -204,6 +204,7 @@ def test_an_extension_that_only_repeats_the_global_schema_ends_up_empty() -> Non
     assert settle().absorbed == 0
 
 
+@pytest.mark.rounds
 @settings(
     max_examples=rounds(40),
     deadline=None,

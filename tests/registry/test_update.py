@@ -70,6 +70,7 @@ def test_an_update_changes_what_it_was_asked_to_and_nothing_else() -> None:
     assert (version.number, version.is_active) == ("1.1.0", False)
 
 
+@pytest.mark.rounds
 @settings(
     max_examples=rounds(40),
     deadline=None,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 DELETED = "_deleted"
@@ -227,8 +227,22 @@ def walked(some: Sequence[Said]) -> list[Said]:
 
 
 # --- reduction ----------------------------------------------------------------------------------------------------
+#: What the row of an entity holds of which only retracted sources knew.
+NOTHING: Final[dict[str, Any]] = {
+    "values": {},
+    "provenance": {},
+    "deleted": False,
+    "observation_count": 0,
+    "last_observation_at": None,
+    "last_computed_observation_id": None,
+    "merge_state": {"count": 0, "top": None, "deletion": None, "fields": {}},
+}
+
+
 def reduced(history: Sequence[Said], document: Document) -> dict[str, Any]:
     """What the row of an entity with this history holds, times as microseconds."""
+    if not history:
+        return NOTHING
     trusted = priority_before(kind_before(document, base_before))
     mark = first(history, trusted)
     top = first(history, base_before)

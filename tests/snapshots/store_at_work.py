@@ -9,6 +9,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
@@ -23,14 +24,16 @@ from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.jobs import job_request, run_job
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobState
 from snapshots.domain.place import Place
-from snapshots.models import EntitySnapshot
+from snapshots.models import EntitySnapshot, Observation
+from snapshots.services.corrections import Wanted, field_correct
 from snapshots.services.observations import RECOMPUTE
 from snapshots.services.recompute import place_at_the_beginning, snapshots_recompute_waiting
 from snapshots.services.verify import snapshots_verify
 from tests.content import forget_content, stored_content
-from tests.factories import make_compatibility, make_run, make_user, make_version
+from tests.factories import SHELL, make_compatibility, make_run, make_user, make_version
+from tests.snapshots.corrections import Again, record_again, remembered
 from tests.snapshots.deaths import Fate, Late
-from tests.snapshots.reduction_model import text_of
+from tests.snapshots.reduction_model import Said, text_of
 from tests.snapshots.store_draws import OWNERS
 from tests.snapshots.store_model import ID, OWNER, Feed, Record, Stamp, StoreModel
 
@@ -63,7 +66,7 @@ class StoreAtWork:
         self.sent: list[tuple[Record, Feed]] = []
         #: What happened, as far as it made a difference to what is stored: the schemas in force, and what came under
         #: each of them.
-        self.past: list[tuple[tuple[list[int], list[int]], list[tuple[Record, Feed]]]] = []
+        self.past: list[tuple[tuple[list[int], list[int]], list[tuple[Record, Feed]], list[Again]]] = []
         self.rows: dict[str, Row] = {}
         self.counted: Counter[UUID] = Counter()
         make_compatibility(entity_type=self.kind)
@@ -107,6 +110,35 @@ class StoreAtWork:
         self.rows = self._read()
         return new
 
+    def _correct(self, entity: str, field: str, value: Any) -> None:
+        """A field of an entity is corrected, or that is refused; nothing else changes."""
+        user_id = self.model.owner_of[entity]
+        if self.late is not None and user_id == self.users[self.late[1]].pk:
+            # It would wait for the ingest that is on its way.
+            return
+        try:
+            done = field_correct(
+                entity_id=entity, wanted=Wanted(field, value), reason="a mistake", actor=SHELL
+            )
+        except DomainError:
+            assert self._read() == self.rows
+            return
+        row = Observation.objects.select_related("source", "entity").get(pk=UUID(done.observation_id))
+        self.model.corrects(
+            entity,
+            Said(
+                str(row.pk),
+                to_us(row.observed_at),
+                row.priority,
+                Decimal(repr(row.specificity)),
+                row.kind,
+                row.fields,
+            ),
+        )
+        self.past[-1][2].append(remembered(row))
+        before, self.rows = self.rows, self._read()
+        assert {identity for identity in before if before[identity] != self.rows[identity]} == {entity}
+
     def _declare(self, owner: int | None, document: Any) -> None:
         user = None if owner is None else self.users[owner]
         self._change(owner, lambda: make_version(document=document, entity_type=self.kind, user=user))
@@ -126,7 +158,7 @@ class StoreAtWork:
         self.model.schemas_are(self.schemas)
         in_force = (ids_in_force(SchemaVersion, self.kind), ids_in_force(ExtensionRevision, self.kind))
         if not self.past or self.past[-1][0] != in_force:
-            self.past.append((in_force, []))
+            self.past.append((in_force, [], []))
 
     def _in_force(self, owner: int | None) -> SchemaVersion | None:
         user_id = None if owner is None else self.owners[owner]
@@ -189,7 +221,8 @@ class StoreAtWork:
                         "deleted": row.deleted,
                         "observation_count": row.observation_count,
                         "last_observation_at": row.last_observation_at and to_us(row.last_observation_at),
-                        "last_computed_observation_id": str(row.last_computed_observation_id),
+                        "last_computed_observation_id": row.last_computed_observation_id
+                        and str(row.last_computed_observation_id),
                         "merge_state": row.merge_state,
                     }
                 ),
@@ -212,10 +245,12 @@ class StoreAtWork:
         assert (verified.checked, verified.waiting, verified.divergent) == (len(self.rows), 0, [])
         content = content_whenever_computed()
         forget_content()
-        for in_force, came in self.past:
+        for in_force, came, corrected in self.past:
             put_in_force(self.kind, *in_force)
             again = [*came, *self.dice.choices(came, k=3)] if came else []
             self.dice.shuffle(again)
+            is_first = self.dice.random() < 0.5
+            record_again(corrected if is_first else [])
             while again:
                 several = again[: self.dice.randint(1, 6)]
                 del again[: len(several)]
@@ -224,6 +259,7 @@ class StoreAtWork:
                     by_feed[feed].append(record)
                 for feed, records in by_feed.items():
                     self._run_ingest(records, feed, 1000)
+            record_again([] if is_first else corrected[::-1])
             if self.dice.random() < 0.3:
                 with transaction.atomic():
                     place = place_at_the_beginning(entity_type=self.kind)
@@ -248,8 +284,14 @@ def put_in_force(entity_type: str, versions: list[int], revisions: list[int]) ->
 
 
 def content_whenever_computed() -> dict[str, list[Any]]:
-    """What is stored, but for which of the schemas that reduce alike a snapshot was last computed under."""
+    """What is stored, but for which of the schemas that reduce alike a snapshot was last computed under, and for counts
+    of nothing, which stay where fragments of a source that is retracted now were counted once."""
     content = stored_content()
+    for table, count in (
+        ("raw_fragment_aggregates", "sample_count"),
+        ("raw_fragment_aggregate_sources", "row_count"),
+    ):
+        content[table] = [row for row in content[table] if json.loads(row)[count]]
     rows = [json.loads(row) for row in content["entity_snapshots"]]
     for row in rows:
         del row["schema_version_id"], row["extension_revision_id"]

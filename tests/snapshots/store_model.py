@@ -12,6 +12,7 @@ from typing import Any
 from registry.domain.effective import EffectiveSchema
 from schemaevo.kernel.canonical import canonical_bytes
 from snapshots.domain.identity import entity_id, named_observation_id, observation_content_id, source_id
+from snapshots.services.corrections import SOURCE_NAME
 from tests.factories import NOON
 from tests.snapshots.reduction_model import Document, Said, reduced, rules, split, text_of
 
@@ -67,7 +68,10 @@ class StoreModel:
     #: By which rules each entity is reduced; None for those that take in no more until they are recomputed.
     reduced_by: dict[str, str | None] = field(default_factory=dict)
     sightings: dict[tuple[Any, ...], set[str]] = field(default_factory=lambda: defaultdict(set))
-    _reductions: dict[tuple[str, int, str], dict[str, Any]] = field(default_factory=dict)
+    #: Owner and source of each observation, and those of them that are retracted.
+    origins: dict[str, tuple[int, str]] = field(default_factory=dict)
+    retracted: set[tuple[int, str]] = field(default_factory=set)
+    _reductions: dict[tuple[str, tuple[str, ...], str], dict[str, Any]] = field(default_factory=dict)
 
     def schemas_are(self, schemas: Mapping[int, EffectiveSchema]) -> None:
         """These apply from now on."""
@@ -92,6 +96,7 @@ class StoreModel:
     def takes_in(self, records: Sequence[Record], feed: Feed) -> int:
         """What one transaction of ingest stores; gives the number of new observations."""
         fresh: dict[str, int] = defaultdict(int)
+        taking_part = set()
         for record in records:
             user_id = self.owners[record[OWNER]]
             identity = self.id_of(record, feed)
@@ -108,14 +113,35 @@ class StoreModel:
                 trust = feed.priority, float(feed.specificity), feed.kind
                 self.sightings[entity, name, text_of(value), feed.source, *trust].add(identity)
             fresh[entity] += 1
+            self.origins[identity] = user_id, feed.source
+            if self.origins[identity] not in self.retracted:
+                taking_part.add(entity)
         for entity in fresh:
             wanted = self.rules_of(self.owner_of[entity])
             if entity not in self.reduced_by:
                 self.reduced_by[entity] = wanted
-            elif self.reduced_by[entity] not in (wanted, None):
-                is_short = len(self.histories[entity]) <= self.inline_max
+            elif entity in taking_part and self.reduced_by[entity] not in (wanted, None):
+                is_short = len(self.taking_part(entity)) <= self.inline_max
                 self.reduced_by[entity] = wanted if is_short else None
         return sum(fresh.values())
+
+    def turn(self, user_id: int, source: str, *, is_retracted: bool) -> None:
+        """The source takes no part any more, or takes part again: its entities wait."""
+        (self.retracted.add if is_retracted else self.retracted.remove)((user_id, source))
+        for entity, history in self.histories.items():
+            if any(self.origins[said.id] == (user_id, source) for said in history):
+                self.reduced_by[entity] = None
+
+    def taking_part(self, entity: str) -> list[Said]:
+        """The observations of an entity whose source is not retracted."""
+        return [said for said in self.histories[entity] if self.origins[said.id] not in self.retracted]
+
+    def corrects(self, entity: str, said: Said) -> None:
+        """A correction is stored; the entity is reduced by the rules in force, with all that it has."""
+        self.observations[said.id] = said
+        self.origins[said.id] = self.owner_of[entity], SOURCE_NAME
+        self.histories[entity].append(said)
+        self.recomputed([entity])
 
     def recomputed(self, entities: Iterable[str]) -> None:
         """These are reduced by the rules in force."""
@@ -142,9 +168,9 @@ class StoreModel:
     def row_of(self, entity: str, stamp: Stamp) -> dict[str, Any]:
         """What the row of an entity holds that was reduced under that schema."""
         document = self.known[self.owner_of[entity], stamp]
-        history = self.histories[entity]
+        history = self.taking_part(entity)
         # Slow as it is, nothing is asked of it twice.
-        asked = entity, len(history), rules(document)
+        asked = entity, tuple(said.id for said in history), rules(document)
         if asked not in self._reductions:
             self._reductions[asked] = reduced(history, document)
         return self._reductions[asked]

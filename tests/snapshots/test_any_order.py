@@ -51,6 +51,7 @@ def batchings(draw: st.DrawFn, news: list[NewObservation]) -> list[list[NewObser
     return [order[start:end] for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True)]
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db
 @settings(
     max_examples=rounds(60),

@@ -51,6 +51,7 @@ runs = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db
 @settings(
     max_examples=rounds(20),

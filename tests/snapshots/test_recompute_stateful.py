@@ -1,4 +1,5 @@
-"""Any course of ingest, schema changes, recomputations and deaths: the store holds what the model says (I1, I2)."""
+"""Any course of ingest, schema changes, recomputations, retractions and deaths: the store holds what the model says
+(I1, I2)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -32,16 +34,27 @@ from registry.selectors import owned_by
 from registry.services.activation import schema_activate, schema_deactivate
 from schemaevo.kernel.jobs import job_alive, job_request, run_job
 from schemaevo.kernel.models import Job, JobState
+from snapshots.domain.identity import source_id
 from snapshots.jobs import SHARE
 from snapshots.models import EntitySnapshot, Observation
 from snapshots.services import recompute, refresh
 from snapshots.services.recomputation import REFRESH
+from snapshots.services.retractions import SETTLE_RETRACTION, retraction_undo, source_retract
 from tests.factories import SHELL, make_extension
 from tests.rounds import rounds
 from tests.snapshots.deaths import Died, Fate, Late
 from tests.snapshots.reduction_model import text_of
 from tests.snapshots.store_at_work import INLINE_MAX, StoreAtWork
-from tests.snapshots.store_draws import FEEDS, NAMES, OWNERS, POLICIES, draw_batch, draw_document, draw_field
+from tests.snapshots.store_draws import (
+    FEEDS,
+    NAMES,
+    OWNERS,
+    POLICIES,
+    VALUES,
+    draw_batch,
+    draw_document,
+    draw_field,
+)
 from tests.threads import PATIENCE_S, Aside
 from tests.waiting import wait_for
 
@@ -64,6 +77,7 @@ STEPS = {
     "begin_to_ingest": 1,
     "commit_late": 2,
     "die_before_the_commit": 1,
+    "correct": 2,
     "declare": 5,
     "change_words": 1,
     "go_back": 2,
@@ -76,6 +90,8 @@ STEPS = {
     "share": 3,
     "run_beside_locked_rows": 2,
     "refresh": 3,
+    "retract": 2,
+    "give_back": 2,
 }
 #: Seeded by Hypothesis.
 randoms = st.randoms(use_true_random=True)
@@ -113,6 +129,8 @@ class Recomputation(StoreAtWork, RuleBasedStateMachine):
             "ingest_under_a_taken_name": any(feed.names_its_records for _, feed in self.sent),
             "begin_to_ingest": self.late is None,
             "share": any(job.cursor is not None for job in owed),
+            "retract": bool(self._sources(are_retracted=False)),
+            "give_back": bool(self._sources(are_retracted=True)),
             **dict.fromkeys(("commit_late", "die_before_the_commit"), self.late is not None),
             **dict.fromkeys(
                 ("run", "die_within_a_batch", "stop_between_batches", "run_beside_locked_rows"), bool(owed)
@@ -161,6 +179,11 @@ class Recomputation(StoreAtWork, RuleBasedStateMachine):
         assert self.late is not None
         self.late[0].end(dies=True)
         self.late = None
+
+    def correct(self, dice: random.Random) -> None:
+        """A field says something else, where it is declared and the value fits."""
+        entity = dice.choice(sorted(self.model.owner_of))
+        self._correct(entity, dice.choice(NAMES), dice.choice(VALUES))
 
     # --- schemas change ---------------------------------------------------------------------------------------
     def declare(self, dice: random.Random) -> None:
@@ -302,6 +325,36 @@ class Recomputation(StoreAtWork, RuleBasedStateMachine):
         done = self._work(job, lambda: run_job(str(job.pk)), is_refresh=True)
         assert done == left or (is_begun and done < left)
 
+    # --- sources are retracted --------------------------------------------------------------------------------
+    def retract(self, dice: random.Random) -> None:
+        """The entities of the source wait; what comes from it is stored, and takes no part."""
+        self._turn(dice.choice(self._sources(are_retracted=False)), is_retracted=True)
+
+    def give_back(self, dice: random.Random) -> None:
+        self._turn(dice.choice(self._sources(are_retracted=True)), is_retracted=False)
+
+    def _sources(self, *, are_retracted: bool) -> list[tuple[int, str]]:
+        """Owners and their sources, but for the owner of an ingest that is on its way, who would be waited for, and for
+        the sources of corrections, each of which has a name and a hash of its own."""
+        busy = self.owners[self.late[1]] if self.late is not None else None
+        feeds = {feed.source for feed in FEEDS}
+        known = {origin for origin in self.model.origins.values() if origin[1] in feeds}
+        found = known & self.model.retracted if are_retracted else known - self.model.retracted
+        return sorted((user_id, source) for user_id, source in found if user_id != busy)
+
+    def _turn(self, origin: tuple[int, str], *, is_retracted: bool) -> None:
+        user_id, source = origin
+        identity = UUID(source_id(user_id, source, ""))
+        if is_retracted:
+            source_retract(source_id=identity, reason="the wrong file", actor=SHELL)
+        else:
+            retraction_undo(source_id=identity, actor=SHELL)
+        job = job_alive(SETTLE_RETRACTION, str(identity))
+        assert job is not None
+        run_job(str(job.pk))
+        self.model.turn(user_id, source, is_retracted=is_retracted)
+        self.rows = self._read()
+
     def _death(self, dice: random.Random, job: Job) -> Callable[[], object]:
         """The work for a job, which comes to its end somewhere in a batch, if it is not too short for that."""
         parts, is_before = dice.randrange(4), dice.random() < 0.5
@@ -366,6 +419,7 @@ def who_waits_for_me() -> int:
     return int(count)
 
 
+@pytest.mark.rounds
 @pytest.mark.django_db(transaction=True)
 def test_whatever_happens_the_store_holds_what_the_model_says(
     monkeypatch: pytest.MonkeyPatch, settings: Settings

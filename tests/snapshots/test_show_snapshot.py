@@ -6,15 +6,18 @@ import io
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
 from schemaevo.kernel.models import User
-from snapshots.selectors import snapshot_explained
+from snapshots.models import Observation, ObservationOrigin
+from snapshots.selectors_explained import Bounds
 from tests.factories import (
     make_definition,
     make_observation,
     make_recorded,
+    make_run,
     make_snapshot,
     make_user,
     make_version,
@@ -107,13 +110,6 @@ def test_the_json_says_the_same(ada: User) -> None:
     assert "why" not in show_json("thing", "k", "--user", "ada")
 
 
-def test_the_explained_winner_is_the_stored_value_for_every_field(ada: User) -> None:
-    explained = snapshot_explained(snapshot_id=str(make_snapshot(user=ada).pk))
-    assert {field.name: field.value for field in explained.fields if not field.is_absent} == (
-        explained.snapshot.values
-    )
-
-
 def test_a_cleared_field_and_a_deleted_entity_are_explained(ada: User) -> None:
     make_recorded(observations=[make_observation(user=ada, fields={"name": None}, seconds=3)])
     assert "name = (absent)" in show("thing", "k", "--user", "ada", "--why")
@@ -126,9 +122,93 @@ def test_a_cleared_field_and_a_deleted_entity_are_explained(ada: User) -> None:
     assert (answer["deleted"], answer["values"], answer["missing"]) == (True, {}, [])
 
 
+def test_a_conversion_and_a_promotion_are_told(ada: User) -> None:
+    text = show("thing", "k", "--user", "ada", "--why")
+    assert 'won:  "12" shown as 12 by string_to_number from feed' in text
+    [origin] = [
+        identity
+        for identity, fields in Observation.objects.values_list("pk", "fields")
+        if fields.get("name") == "new"
+    ]
+    promoted = make_observation(user=ada, key="k", fields={"must": "p"}, seconds=1)
+    make_recorded(
+        observations=[
+            msgspec.structs.replace(promoted, ranks_as=str(origin), origin=ObservationOrigin.PROMOTION)
+        ]
+    )
+    assert "promoted from a fragment" in show("thing", "k", "--user", "ada", "--why")
+    [winner] = show_json("thing", "k", "--user", "ada", "--why")["why"]["must"]["winners"]
+    assert (winner["observation"], winner["promoted_by"]) == (str(origin), promoted.id)
+
+
+def test_what_waits_as_a_fragment_is_told_with_the_reasons(ada: User) -> None:
+    make_run(records=[{"k": "k", "smell": [1]}, {"k": "other", "smell": [2]}], user=ada)
+    text = show("thing", "k", "--user", "ada", "--why")
+    assert "smell = [1] waits as a fragment: unknown field, active, seen once, from feed" in text
+    assert "[2]" not in text
+    [one] = show_json("thing", "k", "--user", "ada", "--why")["fragments"]
+    assert (one["field"], one["value"], one["reason"]) == ("smell", [1], "unknown_field")
+    assert "fragments" not in show_json("thing", "k", "--user", "ada")
+
+
+def test_as_of_a_time_tells_what_was_observed_by_then_and_what_is_different_now(ada: User) -> None:
+    text = show("thing", "k", "--user", "ada", "--as-of", "2024-05-01T12:00:00")
+    assert "as of 2024-05-01T12:00:00+00:00" in text
+    assert 'name = "old"   (now "new")' in text
+    assert 'tags = ["x"]   (now ["z","x"])' in text
+    answer = show_json("thing", "k", "--user", "ada", "--as-of", "2024-05-01 14:00:01+02:00", "--why")
+    assert (answer["as_of"], answer["observation_count"]) == ("2024-05-01T12:00:01+00:00", 2)
+    assert answer["values"] == {"name": "new", "size": 12, "tags": ["x"]}
+    assert answer["differs_now"] == {"tags": {"now": ["z", "x"]}}
+    assert answer["missing"] == ["must"]
+    assert [one["value"] for one in answer["why"]["name"]["runners_up"]] == ["old"]
+    before = show_json("thing", "k", "--user", "ada", "--as-of", "2024-05-01")
+    assert (before["values"], before["observation_count"], before["last_observation_at"]) == ({}, 0, None)
+    assert set(before["differs_now"]) == {"name", "size", "tags"}
+    assert "differs_now" not in show_json("thing", "k", "--user", "ada")
+
+
+def test_as_of_a_time_before_its_deletion_the_entity_was_there(ada: User) -> None:
+    make_recorded(
+        observations=[make_observation(user=ada, fields={"_deleted": True}, seconds=4, priority=300)]
+    )
+    answer = show_json("thing", "k", "--user", "ada", "--as-of", "2024-05-01T12:00:03Z")
+    assert (answer["deleted"], answer["deleted_now"], answer["values"]["name"]) == (False, True, "new")
+
+
+@pytest.mark.parametrize(
+    "time", ["", "yesterday", "2024-13-01", "2024-05-01T25:00", "12:00", "\0", "0001-01-01T00:00+23:59"]
+)
+def test_a_time_that_cannot_be_read_is_wrong_usage(ada: User, time: str) -> None:
+    with pytest.raises(CommandError, match=r"is no time: .* Write 2026-01-05T10:00Z") as refusal:
+        show("thing", "k", "--user", "ada", "--as-of", time)
+    assert refusal.value.returncode == 2
+
+
+def test_of_a_history_too_long_to_explain_the_winners_and_the_past_are_told(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = show_json("thing", "k", "--user", "ada", "--as-of", "2024-05-01T12:00:01", "--why")
+    short = Bounds(explained=1, read=None, listed=None)
+    monkeypatch.setattr("snapshots.management.commands.show_snapshot.AT_SHELL", short)
+    answer = show_json("thing", "k", "--user", "ada", "--as-of", "2024-05-01T12:00:01", "--why")
+    for name in ("values", "observation_count", "last_observation_at", "differs_now"):
+        assert answer[name] == whole[name]
+    assert [one["observation"] for one in answer["why"]["name"]["winners"]] == (
+        [one["observation"] for one in whole["why"]["name"]["winners"]]
+    )
+    assert "value" not in answer["why"]["name"]["winners"][0]
+    assert "too long to tell who lost" in show("thing", "k", "--user", "ada", "--why")
+    make_version(document=make_definition(name="string"))
+    waiting = show_json("thing", "k", "--user", "ada", "--as-of", "2024-05-01T12:00:01")
+    assert (waiting["waiting"], waiting["values"], waiting["differs_now"]) == (True, {"name": "new"}, {})
+
+
 def test_a_waiting_snapshot_says_so(ada: User) -> None:
     make_version(document=make_definition(name="string"))
-    assert "waiting" in show("thing", "k", "--user", "ada")
+    text = show("thing", "k", "--user", "ada")
+    assert "waiting" in text
+    assert "size = 12   (once recomputed: absent)" in text
     assert show_json("thing", "k", "--user", "ada")["waiting"] is True
 
 

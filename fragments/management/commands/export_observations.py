@@ -9,6 +9,7 @@ from schemaevo.kernel.exports import ExportCommand
 
 
 class Command(ExportCommand):
+    table = "observations"
     help = (
         "Writes every observation of a type, with its raw fragments, as JSON Lines, as of one instant. A value that "
         "several observations carried as a fragment stands on the line of the newest of them, with their count: the "

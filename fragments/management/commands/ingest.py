@@ -105,6 +105,7 @@ class Command(ServiceCommand):
             "duplicates": run.duplicate_count,
             "fragments": run.fragment_count,
             "rejected": run.rejected_count,
+            "retracted": run.retracted_count,
             "seconds": exact_number(f"{seconds:.3f}"),
             "per_second": round(run.record_count / seconds) if seconds else 0,
         }
@@ -112,6 +113,11 @@ class Command(ServiceCommand):
             f"Run {run.pk}: {run.record_count} records in {seconds:.1f} s: {run.observation_count} observations, "
             f"{run.duplicate_count} duplicates, {run.fragment_count} fragments, {run.rejected_count} rejected."
         )
+        if run.retracted_count:
+            self.say(
+                f"{run.retracted_count} of the observations are of a retracted source: they are kept, and take no part "
+                "until that is undone."
+            )
         summary["schema_cache"] = self._cached(before, options)
         return summary
 

@@ -1,15 +1,19 @@
 """Pages of the audit log."""
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.export_lines import exact_time
 from schemaevo.kernel.models import AuditEvent
 from schemaevo.kernel.pages.display import NOTHING, json_block, moment
+from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.filters import ExactFilter, OwnerFilter
-from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.keyset import Keyset
 
 
 class ActorFilter(OwnerFilter):
@@ -37,18 +41,47 @@ class TargetFilter(ExactFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(KeysetAdmin):
+class AuditEventAdmin(ExportingAdmin):
     """Who did what to what, when, and what it was before and after."""
 
     keyset = Keyset(("-id",))
     many = _("events")
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"actor": ("username",)}
+    nothing_yet = _(
+        "Nothing was changed yet. Whoever changes something leaves a line here that nobody can alter."
+    )
     list_display = ("when", "who", "action", "target", "reason")
     list_filter = (ActorFilter, ActionFilter, TargetTypeFilter, TargetFilter)
+    export_name = "audit"
+    export_columns = (
+        *("id", "at", "who", "who_id", "action", "target_type", "target", "reason"),
+        *("before", "after"),
+    )
+    export_reads = (
+        *("id", "at", "actor", "actor_name", "action", "target_type", "target_id", "reason"),
+        *("before", "after"),
+    )
+    # It holds no values: who sees it may have it.
+    export_permission = "kernel.view_auditevent"
     fieldsets = (
         (None, {"fields": (("when", "who"), ("action", "target"), "reason")}),
         (_("The change"), {"fields": ("shown_before", "shown_after")}),
     )
+
+    def export_lines(self, rows: Any) -> Iterable[JsonObject]:
+        for event in rows:
+            yield {
+                "id": event.id,
+                "at": exact_time(event.at),
+                "who": event.actor_name or None,
+                "who_id": event.actor_id,
+                "action": event.action,
+                "target_type": event.target_type,
+                "target": event.target_id,
+                "reason": event.reason or None,
+                "before": event.before,
+                "after": event.after,
+            }
 
     @admin.display(description=_("when"))
     def when(self, event: AuditEvent) -> SafeString:

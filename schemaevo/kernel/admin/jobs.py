@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.forms import Script
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import render
@@ -16,11 +17,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
+from schemaevo.kernel.admin.queues import queues_urls
 from schemaevo.kernel.job_control import MAY_CONTROL, job_cancel, job_pause, job_resume, job_retry
+from schemaevo.kernel.job_figures import jobs_left_wrong
 from schemaevo.kernel.job_log import LINES_PER_LEVEL, job_lines
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job, JobQueue, JobState, LogLevel
 from schemaevo.kernel.pages.display import badge, moment
-from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter
+from schemaevo.kernel.pages.filters import ChoiceFilter, ExactFilter, PickFilter
 from schemaevo.kernel.pages.job_progress import Progress, progress_shown
 from schemaevo.kernel.pages.job_tables import job_table
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
@@ -83,14 +86,35 @@ class JobKindFilter(ExactFilter):
     column = "kind"
 
 
+class LeftWrongFilter(PickFilter):
+    """What somebody has to look at, as the first page counts it."""
+
+    title = _("outcome")
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("open", _("went wrong, and not made good since"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        if not self.value():
+            return queryset
+        is_known = self.value() == "open"
+        return queryset.filter(pk__in=jobs_left_wrong().values("pk")) if is_known else queryset.none()
+
+
 @admin.register(Job)
 class JobAdmin(KeysetAdmin):
     """Background work: what is owed, what runs and how far it is, what went wrong."""
 
     keyset = Keyset(("-requested_at", "-id"))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"requested_by": ("username",)}
+    nothing_yet = _(
+        "No background work was asked for yet. The scheduler asks for the periodic work within a "
+        "minute of its start."
+    )
+    begins_at = (_("Queues"), "admin:kernel_job_queues")
     list_display = ("work", "shown_state", "progress", "queue", "attempts", "asked", "finished")
-    list_filter = (JobStateFilter, JobQueueFilter, JobKindFilter)
+    list_filter = (JobStateFilter, LeftWrongFilter, JobQueueFilter, JobKindFilter)
     search_fields = ("=id",)
     search_help_text = _("Id of a job")
     list_before_template = "admin/kernel/job/list_followed.html"
@@ -104,8 +128,9 @@ class JobAdmin(KeysetAdmin):
         return ()
 
     def get_urls(self) -> list[URLPattern]:
-        """What a page follows, and the verbs, POST only, before the addresses of the rows."""
+        """The queues, what a page follows, and the verbs, POST only, before the addresses of the rows."""
         return [
+            *queues_urls(self),
             path("<uuid:job_id>/live/", self.admin_site.admin_view(self.live_view), name="kernel_job_live"),
             *(
                 path(

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.canonical import Json
@@ -145,6 +146,7 @@ class UserAdmin(SuperuserOnly, Audited, BaseUserAdmin):
     form = UserChangeForm
     add_form = LoginCreationForm
     change_password_form = AdminPasswordChangeForm
+    change_form_outer_before_template = "admin/kernel/user/erase_link.html"
     list_display = ("name", "email", "what", "roles", "shown_active", "signed_in", "joined")
     list_filter = (UserKindFilter, UserActiveFilter)
     search_fields = ("username__istartswith", "email__istartswith", "=id")
@@ -250,7 +252,18 @@ class RoleAdmin(SuperuserOnly, Audited, BaseGroupAdmin):
     list_filter = ()
     search_fields = ("name",)
     sortable_by = ()
-    filter_horizontal = ("permissions",)
+    # Boxes to tick. Django's two lists have labels that screen readers must not read, and need a script.
+    filter_horizontal: ClassVar[tuple[str, ...]] = ()
+
+    def formfield_for_manytomany(self, db_field: Any, request: Any = None, **kwargs: Any) -> Any:
+        if db_field.name != "permissions":
+            return super().formfield_for_manytomany(db_field, request, **kwargs)
+        granted = Permission.objects.select_related("content_type")
+        return db_field.formfield(
+            queryset=granted.order_by("content_type__app_label", "codename"),
+            widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+            required=False,
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
         return super().get_queryset(request).prefetch_related("permissions")

@@ -103,6 +103,10 @@ class VerifyOutcomeAdmin(KeysetAdmin):
     """What every verification found, kind by kind, newest first."""
 
     keyset = Keyset(("-id",))
+    nothing_yet = _(
+        "Nothing was verified yet. A sample is every quarter of an hour while a worker runs; "
+        "manage.py verify does so now."
+    )
     list_display = (
         "finished",
         "kind_shown",

@@ -7,12 +7,14 @@ from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import SimpleTemplateResponse
+from django.utils.text import capfirst
 
 from schemaevo.kernel.pages.cached import cached_reads, may_be_cached
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
     from django.contrib.admin.views.main import ChangeList
+    from django.utils.functional import _StrPromise
 
     PageAdmin = ModelAdmin[Any]
 else:
@@ -53,6 +55,10 @@ class StoreAdmin(PageAdmin):
     list_filter_submit = True
     list_fullwidth = False
     list_filter: ClassVar[tuple[type[SimpleListFilter], ...]] = ()
+    #: What a list without any row says: what would stand here, and how it gets there; and where one begins, by the
+    #: words of a link and the name of its address.
+    nothing_yet: ClassVar["str | _StrPromise"] = ""
+    begins_at: ClassVar["tuple[str | _StrPromise, str] | None"] = None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CountedOnce
@@ -61,10 +67,12 @@ class StoreAdmin(PageAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """The list. Of tables that change slowly it may be a moment old; what is decided from it reads again."""
+        # Django's title tells people to select something, which they need not.
+        titled = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
         if request.method not in {"GET", "HEAD"} or not may_be_cached(self.model):
-            return super().changelist_view(request, extra_context)
+            return super().changelist_view(request, titled)
         with cached_reads():
-            answer = super().changelist_view(request, extra_context)
+            answer = super().changelist_view(request, titled)
             # A list is read while it is rendered, which would else happen after the block.
             return answer.render() if isinstance(answer, SimpleTemplateResponse) else answer
 

@@ -30,6 +30,12 @@ def found_counted(rows: QuerySet[Any]) -> Amount:
     return Amount(seen) if seen <= COUNTED_MAX else Amount(max(_estimated(rows), seen), is_exact=False)
 
 
+def part_counted(rows: QuerySet[Any], total: Amount) -> Amount:
+    """How many rows are found among `total`, whose condition has no index: where the table is not small, only the
+    planner is asked."""
+    return found_counted(rows) if total.is_exact else Amount(_estimated(rows), is_exact=False)
+
+
 def _estimated(rows: QuerySet[Any]) -> int:
     """About how many rows are found, by the planner, which reads the table's size now and scans nothing."""
     plan = rows.order_by().values("pk").explain(format="json")

@@ -32,6 +32,8 @@ class ExactFilter(InputFilter):
     """The column equals what was typed."""
 
     column: str
+    #: Whether the audit log may keep what was typed: not where that stands in records.
+    may_be_told = True
 
     def read(self, text: str) -> Any:
         """The typed text as a value of the column. Raises: ValueError."""

@@ -33,8 +33,11 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from schemaevo import backups, embedded, supervision
 from schemaevo.embedded.processes import wait_until
+from schemaevo.kernel.actors import Actor
+from schemaevo.kernel.demo_logins import demo_passwords_reset
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.locks import LockSpace, hold
+from schemaevo.kernel.logins import FreshLogin
 from schemaevo.kernel.pause import pause_now
 
 LOOK_AFTER_SERVERS_S = 2
@@ -157,12 +160,13 @@ class Command(BaseCommand):
             supervision.say_what_runs(note, f"{address} (process {os.getpid()})")
             self._prepare(home, no_demo=no_demo, no_backup=no_backup)
             login = self._first_login()
+            demo = self._demo_logins()
             connections.close_all()
             with signals.held_off():
                 held.close()  # as late as can be: gunicorn binds it next
                 supervised = supervision.start(home, settings.BASE_DIR, port, self._environment(servers))
             self._wait_for_web(home, supervised, port)
-            self._say_ready(servers, address, login, began)
+            self._say_ready(servers, address, login, demo, began)
             supervised = self._look_after(servers, supervised, signals, port)
         finally:
             signals.ignore()
@@ -227,6 +231,12 @@ class Command(BaseCommand):
         made = json.loads(said.getvalue().splitlines()[-1])
         return f"{made['username']} / {made['password']}"
 
+    def _demo_logins(self) -> list[FreshLogin]:
+        """The demo's logins that nobody could sign in as have passwords now. There are none in production."""
+        if not settings.IS_LOCAL:
+            return []
+        return demo_passwords_reset(actor=Actor.shell(), is_first=True)
+
     def _environment(self, servers: embedded.Servers) -> dict[str, str]:
         return {**os.environ, "DATABASE_URL": servers.database_url, "REDIS_URL": servers.redis_url}
 
@@ -239,7 +249,14 @@ class Command(BaseCommand):
             lines = log.read_text(errors="replace").splitlines()[-15:] if log.exists() else []
             raise CommandError("\n".join(["the web pages do not answer:", *lines, f"({log})"]))
 
-    def _say_ready(self, servers: embedded.Servers, address: str, login: str | None, began: float) -> None:
+    def _say_ready(
+        self,
+        servers: embedded.Servers,
+        address: str,
+        login: str | None,
+        demo: list[FreshLogin],
+        began: float,
+    ) -> None:
         data = servers.layout.data if servers.layout is not None else None
         self._say("")
         self._say(f"  schemaevo  {address}   (ready after {time.time() - began:.0f} s)")
@@ -248,6 +265,10 @@ class Command(BaseCommand):
             self._say(f"             shown only this once; another: `{RESET_ADMIN}`")
         else:
             self._say(f"  login      as before; forgotten: `{RESET_ADMIN}`")
+        for fresh in demo:
+            self._say(f"  demo       {fresh.username} / {fresh.password}")
+        if demo:
+            self._say(f"             shown only this once; others: `{RESET_ADMIN} --demo`")
         if data is not None:
             self._say(f"  data       {data}")
         self._say(f"  logs       {supervision.log_directory(servers.home)}")

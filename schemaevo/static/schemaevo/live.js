@@ -29,7 +29,11 @@
         const status = document.querySelector("[data-live-say]");
         if (status) status.textContent = said;
       }
-      older.replaceWith(document.importNode(piece, true));
+      // Whoever is at a link by the keyboard stays at it.
+      const held = older.contains(document.activeElement) && document.activeElement.getAttribute("href");
+      const newer = document.importNode(piece, true);
+      older.replaceWith(newer);
+      if (held) newer.querySelector(`a[href="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
     }
     isOver = Boolean(page.querySelector("[data-live-over]"));
   };

@@ -11,14 +11,18 @@ from snapshots.selectors_exports import snapshots_exported
 
 
 class Command(ExportCommand):
+    table = "entity_snapshots"
     help = (
-        "Writes the merged state of every entity of a type as JSON Lines, as of one instant: user, key, deleted, "
-        "last_observation_at, schema_version (by which it was computed; null where undeclared), values."
+        "Writes the merged state of every entity of a type as JSON Lines, as of one instant: entity_type, user, key, "
+        "deleted, last_observation_at, schema_version (by which it was computed; null where undeclared), values."
     )
 
     def add_options(self, parser: CommandParser) -> None:
         super().add_options(parser)
         parser.add_argument("--deleted", action="store_true", help="deleted entities too")
+
+    def filters(self, **options: Any) -> JsonObject:
+        return {} if options["deleted"] else {"deleted": "0"}
 
     def lines(
         self, *, entity_type: str, user_id: int | None, **options: Any
