@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from tests import template
 from tests.chromium import chromium as chromium
 from tests.rounds import ALL_ROUNDS
 
@@ -41,6 +42,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def data_dir() -> Path:
     """The folder of the committed data files."""
     return Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """Each worker's database is a copy of one that was migrated once."""
+    if "PYTEST_XDIST_WORKER" in os.environ and template.IS_WANTED in os.environ:
+        from django.db import connection
+
+        connection.settings_dict["TEST"]["TEMPLATE"] = template.migrated_template()
 
 
 @pytest.fixture(scope="session")

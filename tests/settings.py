@@ -11,6 +11,7 @@ import os
 from contextlib import ExitStack
 
 from schemaevo import embedded
+from tests import template
 
 #: Closed by conftest when the session ends, and at exit in any case.
 servers = ExitStack()
@@ -22,6 +23,8 @@ if _worker is None:
     os.environ["DATABASE_URL"] = _servers.database_url
     os.environ["REDIS_URL"] = _servers.redis_url
     os.environ.setdefault("SCHEMAEVO_SECRET_KEY", "only-for-tests")
+    if _servers.has_postgres:
+        os.environ[template.IS_WANTED] = "yes"
 else:
     _base, _, _query = os.environ["REDIS_URL"].partition("?")
     _number = int(_worker.removeprefix("gw")) + 1

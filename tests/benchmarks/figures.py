@@ -15,7 +15,7 @@ from _pytest.capture import CaptureManager
 
 #: 1 is the full size; CI runs 0.01, so that the benchmarks do not rot.
 SCALE = float(os.environ.get("SCHEMAEVO_BENCH_SCALE", "1"))
-ROUNDS = 5
+ROUNDS = 5 if SCALE >= 0.1 else 1
 #: Observations that are recorded one by one.
 STEPS = 200
 #: Memory hardly varies, and a round takes long.

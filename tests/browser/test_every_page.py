@@ -65,9 +65,8 @@ def _headings_skipped(sheet: Sheet) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("width", "theme"), [pytest.param(1440, "light", marks=pytest.mark.long), (390, "dark")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_every_page_is_readable_and_quiet(
     scene: Scene, visit: Callable[..., Visit], width: int, theme: str
 ) -> None:

@@ -131,6 +131,7 @@ def empty_database(transactional_db) -> Iterator[str]:
         cursor.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
+@pytest.mark.long
 def test_from_nothing_to_the_models_and_back_to_nothing_and_up_again(empty_database):
     manage(empty_database, ["migrate"])
     made = catalog(empty_database)
