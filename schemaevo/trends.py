@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, timedelta
@@ -12,7 +11,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -21,6 +20,7 @@ from fragments.selectors_entity import LIFECYCLE_TONES
 from fragments.selectors_figures import FRAGMENTS, PROMOTIONS, RECORDS, REJECTED, fragments_in
 from fragments.selectors_growth import PERIODS, FieldGaining, fields_gaining
 from schemaevo.kernel.figures import DAY, FiguresKept, day_began, figures_kept, today
+from schemaevo.kernel.pages.charts import OPTIONS, Line, days_chart
 from schemaevo.kernel.pages.display import duration
 from schemaevo.kernel.pages.estimates import Amount
 from snapshots.selectors_figures import OBSERVATIONS, RECOMPUTED
@@ -28,25 +28,6 @@ from snapshots.services.observations import RECOMPUTE
 
 DAYS_UNLESS_TOLD: Final = 30
 FIELDS_SHOWN: Final = 6
-
-#: Colours that are told apart on white and on black, the tones of the dots beside them.
-_COLOURS: Final = {"busy": "#3b82f6", "good": "#16a34a", "plain": "#8a94a6", "warn": "#ea580c"}
-_TICKS: Final = {"color": "#7c8493", "maxRotation": 0, "autoSkipPadding": 16}
-_OPTIONS: Final = {
-    "animation": False,
-    "responsive": True,
-    "maintainAspectRatio": False,
-    "interaction": {"mode": "index", "intersect": False},
-    "plugins": {"legend": {"display": False}},
-    "scales": {
-        "x": {"grid": {"display": False}, "border": {"display": False}, "ticks": _TICKS},
-        "y": {
-            "beginAtZero": True,
-            "border": {"display": False},
-            "ticks": {**_TICKS, "precision": 0, "maxTicksLimit": 4},
-        },
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +128,7 @@ class Trend:
     @property
     def options(self) -> str:
         """How the chart is drawn, as the component wants it."""
-        return json.dumps(_OPTIONS)
+        return OPTIONS
 
 
 def trends_context(request: HttpRequest) -> dict[str, Any]:
@@ -341,17 +322,8 @@ def _chart(kept: FiguresKept, days: Days, series: Sequence[Series], **looks: obj
     def values(days_kept: Mapping[date, Amount]) -> list[int | None]:
         return [days_kept[day].value if day in days_kept else None for day in days]
 
-    sets = [
-        {
-            "label": one.label,
-            "data": values(kept.of(one.figure)),
-            "backgroundColor": _COLOURS[one.tone],
-            "borderColor": _COLOURS[one.tone],
-            **looks,
-        }
-        for one in series
-    ]
-    return json.dumps({"labels": [date_format(day, "j M") for day in days], "datasets": sets})
+    lines = [Line(one.label, values(kept.of(one.figure)), one.tone) for one in series]
+    return days_chart(list(days), lines, **looks)
 
 
 def _rows(kept: FiguresKept, days: Days, series: Sequence[Series]) -> list[tuple[date, list[Cell]]]:
