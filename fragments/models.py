@@ -18,6 +18,7 @@ from fragments.models_promotions import PromotionState as PromotionState
 from fragments.models_recommendations import DismissalOrigin as DismissalOrigin
 from fragments.models_recommendations import FieldDismissal as FieldDismissal
 from fragments.models_recommendations import IgnoredPattern as IgnoredPattern
+from fragments.models_totals import FieldTotal as FieldTotal
 from schemaevo.kernel.fields import ExactJSONField
 
 

@@ -54,8 +54,8 @@ def counted_of_user(
             FieldCounts(
                 row.sample_count,
                 row.frequency_total,
-                _counts(row.type_counts),
-                _counts(row.format_counts),
+                counts_read(row.type_counts),
+                counts_read(row.format_counts),
                 row.unique_sources,
                 1,
                 row.last_seen_at,
@@ -152,18 +152,18 @@ _ADDED_UP = """
 def _added_up(entity_type: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[Counted]:
     for name, user_id, samples, frequency, types, formats, sources, users, last in rows:
         if user_id is not None:
-            counts = FieldCounts(samples, frequency, _read(types), _read(formats), sources, users, last)
+            counts = FieldCounts(
+                samples, frequency, counts_read(types or {}), counts_read(formats or {}), sources, users, last
+            )
             yield Counted(FieldKey(entity_type, name), user_id, counts)
 
 
-def _read(counts: str | None) -> dict[str, int]:
-    return {} if counts is None else _counts(decode(counts.encode()))
-
-
-def _counts(stored: Json) -> dict[str, int]:
-    if not isinstance(stored, dict):
+def counts_read(stored: Json) -> dict[str, int]:
+    """Counts by type or form as a row has them, or as a statement gave them as text."""
+    found = decode(stored.encode()) if isinstance(stored, str) else stored
+    if not isinstance(found, dict):
         raise TypeError(f"{stored!r} are no counts")
-    return {name: count for name, count in stored.items() if isinstance(count, int)}
+    return {name: count for name, count in found.items() if isinstance(count, int)}
 
 
 def _values(samples: Json) -> Iterator[Json]:

@@ -13,7 +13,13 @@ from typing import Any, Final
 from django.db import connection
 
 from fragments.domain.recommendation import Circumstances, Recommendation, recommend
-from fragments.selectors_aggregates import Counted, FieldKey, counted_of_user, counted_over_users
+from fragments.selectors_aggregates import (
+    Counted,
+    FieldKey,
+    counted_of_user,
+    counted_over_users,
+    counted_over_users_of,
+)
 from fragments.selectors_counting import Counting, counting
 from fragments.selectors_refusals import Refusals, refusals_of, types_turned_off
 from registry.domain.effective import EffectiveSchema
@@ -69,6 +75,12 @@ def recommendations_over_users(
     """
     found = counted_over_users(entity_type=entity_type, after=after, limit=limit)
     return _page(None, found.fields, None if found.last is None else FieldKey(entity_type, found.last))
+
+
+def recommendation_over_users(*, entity_type: str, name: str) -> Recommendation | None:
+    """What is to be said of one field as all users have it together; None where nothing of it waits."""
+    found = counted_over_users_of(entity_type=entity_type, names=[name])
+    return next(iter(_page(None, found, None).recommendations), None)
 
 
 def _page(user_id: int | None, found: Sequence[Counted], next_after: FieldKey | None) -> RecommendationPage:

@@ -125,17 +125,18 @@ def fields_forget(user_id: int, entity_type: str, fields: Collection[str], count
 
 
 def growth_forget(entity_type: str, fields: Collection[str], counts: dict[str, int]) -> None:
-    """How many owners had these fields is not told any more where nobody has any."""
+    """What these fields come to over their owners is not told any more where nobody has any."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            DELETE FROM field_growth AS g WHERE g.entity_type = %s AND g.fragment_key = ANY(%s)
-               AND NOT EXISTS (SELECT 1 FROM raw_fragment_aggregates AS a
-                                WHERE a.entity_type = g.entity_type AND a.fragment_key = g.fragment_key)
-            """,
-            [entity_type, list(fields)],
-        )
-        counts["field_growth"] = counts.get("field_growth", 0) + int(cursor.rowcount)
+        for table in ("field_growth", "field_totals"):
+            cursor.execute(
+                f"""
+                DELETE FROM {table} AS g WHERE g.entity_type = %s AND g.fragment_key = ANY(%s)
+                   AND NOT EXISTS (SELECT 1 FROM raw_fragment_aggregates AS a
+                                    WHERE a.entity_type = g.entity_type AND a.fragment_key = g.fragment_key)
+                """,  # noqa: S608  both tables stand here
+                [entity_type, list(fields)],
+            )
+            counts[table] = counts.get(table, 0) + int(cursor.rowcount)
 
 
 def sources_forget(erasure: Erasure, source_ids: Collection[str], counts: dict[str, int]) -> None:

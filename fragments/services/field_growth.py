@@ -1,15 +1,20 @@
-"""The owners of undeclared fields are counted: type by type, in one pass over the aggregates, in short batches."""
+"""Undeclared fields are counted over their owners: type by type, in one pass over the aggregates, in short batches.
+
+The pass keeps two things: of every field what it comes to (`field_totals`), and of the fields of most owners how these
+became more (`field_growth`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
-from typing import Final
+from datetime import date, datetime
+from typing import Final, NamedTuple
 
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from fragments.domain.counts import FieldCounts, counts_added
 from fragments.domain.growth import (
     FIELDS_KEPT,
     FieldOwners,
@@ -18,7 +23,9 @@ from fragments.domain.growth import (
     history_with,
 )
 from fragments.models import FieldGrowth
+from fragments.selectors_aggregates import FieldKey, counts_read
 from fragments.selectors_counting import Counting, counting
+from fragments.services.field_totals import FieldCounted, totals_keep
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.figures import today
 from schemaevo.kernel.jobs import Lease
@@ -26,55 +33,72 @@ from schemaevo.kernel.jobs import Lease
 GROWTH: Final = "count_field_owners"
 #: Aggregates that one batch looks at.
 AGGREGATES_PER_BATCH = 20_000
+#: What is counted of a field before anything of it was looked at.
+_NOTHING: Final = FieldCounts(user_count=0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Here:
+class Here:
     """How far a pass has got, kept as the cursor of its job.
 
-    It has looked at all aggregates up to this (type, field, user); so many `owners` of this field were found by then,
-    and `most` are the fields of most owners among those of this type before it.
+    It has looked at all aggregates up to this (type, field, user); those of this field came to `counts` by then, and
+    `most` are the fields of most owners among those of this type before it.
     """
 
     entity_type: str = ""
     field: str = ""
     user_id: int = 0
-    owners: int = 0
+    counts: FieldCounts = _NOTHING
     most: tuple[FieldOwners, ...] = ()
+
+    @property
+    def key(self) -> FieldKey:
+        """The field of which more may come."""
+        return FieldKey(self.entity_type, self.field)
 
     def to_json(self) -> JsonObject:
         return {
             "entity_type": self.entity_type,
             "field": self.field,
             "user": self.user_id,
-            "owners": self.owners,
+            "counts": _counts_written(self.counts),
             "most": [[one.name, one.owners] for one in self.most],
         }
 
     @classmethod
-    def from_json(cls, said: Json) -> _Here:
-        """What `to_json` gave; the beginning where there is nothing."""
+    def from_json(cls, said: Json) -> Here:
+        """What `to_json` gave; the beginning where there is nothing, or what another release wrote."""
         match said:
             case {
                 "entity_type": str(entity_type),
                 "field": str(name),
                 "user": int(user_id),
-                "owners": int(owners),
+                "counts": dict(counts),
                 "most": list(most),
             }:
-                return cls(entity_type, name, user_id, owners, tuple(_field(one) for one in most))
+                owners = tuple(_field(one) for one in most)
+                return cls(entity_type, name, user_id, _counts_of(counts), owners)
             case _:
                 return cls()
 
-    def with_part(self, name: str, owners: int, user_id: int) -> _Here:
-        """So many owners more of a field of this type, the last of them this user."""
+    def with_part(self, name: str, counts: FieldCounts, user_id: int) -> Here:
+        """So much more of a field of this type, of users the last of whom is this one."""
         if name == self.field:
-            return replace(self, owners=self.owners + owners, user_id=user_id)
-        return replace(self, field=name, owners=owners, user_id=user_id, most=self.fields())
+            return replace(self, counts=counts_added([self.counts, counts]), user_id=user_id)
+        return replace(self, field=name, counts=counts, user_id=user_id, most=self.fields())
 
     def fields(self) -> tuple[FieldOwners, ...]:
         """The fields of most owners up to here."""
-        return tuple(fields_of_most([*self.most, FieldOwners(self.field, self.owners)]))
+        return tuple(fields_of_most([*self.most, FieldOwners(self.field, self.counts.user_count)]))
+
+
+class _Part(NamedTuple):
+    """Some aggregates of one field, one after the other: what they come to, whose the last is, how many."""
+
+    key: FieldKey
+    counts: FieldCounts
+    last_user: int
+    looked_at: int
 
 
 def _field(said: Json) -> FieldOwners:
@@ -85,11 +109,43 @@ def _field(said: Json) -> FieldOwners:
             raise ValueError(f"{said!r} is no field of a cursor.")
 
 
+def _counts_written(counts: FieldCounts) -> JsonObject:
+    return {
+        "values": counts.sample_count,
+        "seen": counts.frequency_total,
+        "types": dict(counts.type_counts),
+        "formats": dict(counts.format_counts),
+        "sources": counts.unique_sources,
+        "owners": counts.user_count,
+        "last": None if counts.last_seen_at is None else counts.last_seen_at.isoformat(),
+    }
+
+
+def _counts_of(said: JsonObject) -> FieldCounts:
+    match said:
+        case {
+            "values": int(values),
+            "seen": int(seen),
+            "types": types,
+            "formats": formats,
+            "sources": int(sources),
+            "owners": int(owners),
+            "last": last,
+        }:
+            moment = datetime.fromisoformat(last) if isinstance(last, str) else None
+            return FieldCounts(
+                values, seen, counts_read(types), counts_read(formats), sources, owners, moment
+            )
+        case _:
+            raise ValueError(f"{said!r} are no counts of a cursor.")
+
+
 def growth_run(lease: Lease) -> JsonObject:
-    """The fields of most owners of every type are known, with how many they are today and were on the days before."""
+    """What every undeclared field comes to is known, and of the fields of most owners of every type how many they are
+    today and were on the days before."""
     if counting() is not Counting.DONE:
         return {"skipped": "the fragments are being counted"}
-    here: _Here | None = _Here.from_json(lease.cursor)
+    here: Here | None = Here.from_json(lease.cursor)
     while here is not None:
         with lease.batch() as batch:
             here, kept = growth_count(here)
@@ -99,44 +155,84 @@ def growth_run(lease: Lease) -> JsonObject:
 
 
 @transaction.atomic
-def growth_count(here: _Here) -> tuple[_Here | None, int]:
-    """One batch further: the types that it comes to the end of are kept. Gives how many fields of them were.
+def growth_count(here: Here) -> tuple[Here | None, int]:
+    """One batch further: the fields, and the types, that it comes to the end of are kept. Gives how many fields of most
+    owners were.
 
-    None where everything was looked at; then nothing is kept of types that no aggregate has any more.
+    None where everything was looked at; then nothing is kept of fields and types that no aggregate has any more.
     """
-    parts, looked_at = _parts_after(here)
+    began = here.key
+    parts = _parts_after(here)
+    ended: list[FieldCounted] = []
     kept = 0
-    for entity_type, name, owners, last_user in parts:
-        if entity_type != here.entity_type:
-            kept += _type_ended(here, up_to=entity_type)
-            here = _Here(entity_type, name)
-        here = here.with_part(name, owners, last_user)
-    if looked_at == AGGREGATES_PER_BATCH:
+    for part in parts:
+        if part.key != here.key:
+            ended.append(FieldCounted(here.key, here.counts))
+        if part.key.entity_type != here.entity_type:
+            kept += _type_ended(here, up_to=part.key.entity_type)
+            here = Here(part.key.entity_type, part.key.name)
+        here = here.with_part(part.key.name, part.counts, part.last_user)
+    if sum(part.looked_at for part in parts) == AGGREGATES_PER_BATCH:
+        totals_keep(fields=ended, since=began, before=here.key)
         return here, kept
+    totals_keep(fields=[*ended, FieldCounted(here.key, here.counts)], since=began, before=None)
     return None, kept + _type_ended(here, up_to=None)
 
 
-def _parts_after(here: _Here) -> tuple[Sequence[tuple[str, str, int, int]], int]:
-    """The next aggregates by field: its type and name, how many of the owners have values that wait, and the last of
-    them; and how many aggregates these were."""
+def _parts_after(here: Here) -> list[_Part]:
+    """The next aggregates, by field. Counted are those of owners who have values that wait."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            WITH part AS (
-                SELECT entity_type, fragment_key, user_id, sample_count FROM raw_fragment_aggregates
-                 WHERE (entity_type, fragment_key, user_id) > (%s, %s, %s)
-                 ORDER BY entity_type, fragment_key, user_id LIMIT %s
-            )
-            SELECT entity_type, fragment_key, count(*) FILTER (WHERE sample_count > 0), max(user_id), count(*)
-              FROM part GROUP BY entity_type, fragment_key ORDER BY entity_type, fragment_key
-            """,
-            [here.entity_type, here.field, here.user_id, AGGREGATES_PER_BATCH],
-        )
+        cursor.execute(_PARTS, [here.entity_type, here.field, here.user_id, AGGREGATES_PER_BATCH])
         rows = cursor.fetchall()
-    return [row[:4] for row in rows], sum(row[4] for row in rows)
+    return [
+        _Part(
+            FieldKey(entity_type, name),
+            FieldCounts(values, seen, counts_read(types), counts_read(formats), sources, owners, last),
+            last_user,
+            looked_at,
+        )
+        for entity_type, name, last_user, looked_at, owners, values, seen, sources, last, types, formats in rows
+    ]
 
 
-def _type_ended(here: _Here, *, up_to: str | None) -> int:
+_PARTS: Final = """
+    WITH part AS MATERIALIZED (
+        SELECT entity_type, fragment_key, user_id, sample_count, frequency_total, unique_sources, type_counts,
+               format_counts, last_seen_at
+          FROM raw_fragment_aggregates
+         WHERE (entity_type, fragment_key, user_id) > (%s, %s, %s)
+         ORDER BY entity_type, fragment_key, user_id LIMIT %s
+    ), these AS (
+        SELECT * FROM part WHERE sample_count > 0
+    ), looked_at AS (
+        SELECT entity_type, fragment_key, max(user_id) AS last_user, count(*) AS found FROM part GROUP BY 1, 2
+    ), added AS (
+        SELECT entity_type, fragment_key, count(*) AS owners, sum(sample_count)::bigint AS waiting,
+               sum(frequency_total)::bigint AS seen, sum(unique_sources)::bigint AS sources,
+               max(last_seen_at) AS last_seen_at
+          FROM these GROUP BY 1, 2
+    ), types AS (
+        SELECT entity_type, fragment_key, jsonb_object_agg(name, n) AS counts
+          FROM (SELECT entity_type, fragment_key, t.name, sum(t.n::bigint)::bigint AS n
+                  FROM these CROSS JOIN LATERAL jsonb_each_text(type_counts) AS t(name, n)
+                 GROUP BY 1, 2, 3 HAVING sum(t.n::bigint) <> 0) AS summed
+         GROUP BY 1, 2
+    ), formats AS (
+        SELECT entity_type, fragment_key, jsonb_object_agg(name, n) AS counts
+          FROM (SELECT entity_type, fragment_key, t.name, sum(t.n::bigint)::bigint AS n
+                  FROM these CROSS JOIN LATERAL jsonb_each_text(format_counts) AS t(name, n)
+                 GROUP BY 1, 2, 3 HAVING sum(t.n::bigint) <> 0) AS summed
+         GROUP BY 1, 2
+    )
+    SELECT entity_type, fragment_key, last_user, found, coalesce(owners, 0), coalesce(waiting, 0), coalesce(seen, 0),
+           coalesce(sources, 0), last_seen_at, coalesce(types.counts, '{}')::text, coalesce(formats.counts, '{}')::text
+      FROM looked_at LEFT JOIN added USING (entity_type, fragment_key)
+      LEFT JOIN types USING (entity_type, fragment_key) LEFT JOIN formats USING (entity_type, fragment_key)
+     ORDER BY entity_type, fragment_key
+"""
+
+
+def _type_ended(here: Here, *, up_to: str | None) -> int:
     """The fields of the type are kept, and nothing of types between it and the next, of which there are none."""
     between = FieldGrowth.objects.filter(entity_type__gt=here.entity_type)
     if up_to is not None:
