@@ -55,6 +55,21 @@ AGGREGATE_COLUMNS: Final = (
     "samples",
     "last_seen_at",
 )
+TOTAL_COLUMNS: Final = (
+    "entity_type",
+    "field",
+    "owners",
+    "values",
+    "seen",
+    "sources",
+    "type",
+    "type_share",
+    "types",
+    "formats",
+    "confidence",
+    "last_seen_at",
+    "counted_at",
+)
 LETTER_COLUMNS: Final = ("run", "file", "entity_type", "line", "code", "message", "record", "refused_at")
 
 
@@ -154,6 +169,27 @@ def aggregate_lines(rows: Iterable[Any]) -> Generator[JsonObject, None, None]:
             "formats": row.format_counts,
             "samples": [sample["value"] for sample in row.sample_values],
             "last_seen_at": exact_time(row.last_seen_at),
+        }
+
+
+def total_lines(rows: Iterable[Any]) -> Generator[JsonObject, None, None]:
+    """Undeclared fields with what is counted of each over all its owners. `type_share` and `confidence` are from 0 to
+    1."""
+    for row in rows:
+        yield {
+            "entity_type": row.entity_type,
+            "field": row.fragment_key,
+            "owners": row.user_count,
+            "values": row.sample_count,
+            "seen": row.frequency_total,
+            "sources": row.unique_sources,
+            "type": row.dominant_type or None,
+            "type_share": exact_number(Decimal(row.type_consistency) / WHOLE) if row.dominant_type else None,
+            "types": row.type_counts,
+            "formats": row.format_counts,
+            "confidence": exact_number(Decimal(row.confidence) / WHOLE),
+            "last_seen_at": exact_time(row.last_seen_at),
+            "counted_at": exact_time(row.counted_at),
         }
 
 

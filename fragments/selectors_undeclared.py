@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from fragments.domain.counts import FieldCounts
 from fragments.models import RawFragmentAggregate
 
 WHOLE = 10_000
@@ -32,10 +33,12 @@ class TypeTold:
     formats: tuple[Portion, ...]
 
 
-def types_told(row: RawFragmentAggregate) -> list[TypeTold]:
-    """The types of a field's values with their formats, those of most values first."""
-    counts: dict[str, int] = row.type_counts
-    formats: dict[str, int] = row.format_counts
+def types_told(counted: RawFragmentAggregate | FieldCounts | None) -> list[TypeTold]:
+    """The types of a field's values with their formats, those of most values first; none where none is."""
+    if counted is None:
+        return []
+    counts: Mapping[str, int] = counted.type_counts
+    formats: Mapping[str, int] = counted.format_counts
     # While the fragments of before are counted, a count may be below nothing.
     not_null = sum(count for name, count in counts.items() if name != "null")
     return [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from registry.domain.compatibility import Mode, Reason
 from registry.domain.definition import NO_FIELDS, Definition
@@ -179,6 +179,12 @@ def proposals_list(
     if states is not None:
         found = found.filter(state__in=[state.value for state in states])
     return found.order_by("-pk")
+
+
+def proposals_open_about(*, entity_type: str, field: str) -> QuerySet[Proposal]:
+    """Proposals of the type that say something of the field, and of which something may still come; newest first."""
+    says = Q(subject=field) | Q(edits__contains=[{"field": field}])
+    return proposals_list(entity_type=entity_type, states=OPEN).filter(says)
 
 
 def proposal_standing(*, proposal_id: int) -> ProposalStanding:

@@ -209,7 +209,7 @@ SCHEMAEVO_PATTERN_USERS = _number("SCHEMAEVO_PATTERN_USERS", 10)
 if SCHEMAEVO_PATTERN_USERS < 2:
     raise ImproperlyConfigured("SCHEMAEVO_PATTERN_USERS must be 2 or more.")
 SCHEMAEVO_PATTERN_INTERVAL_S = _number("SCHEMAEVO_PATTERN_INTERVAL_S", 3600)
-# Trends: how often days are counted, and how often the owners of undeclared fields.
+# Trends: how often days are counted, and how often undeclared fields over their owners.
 SCHEMAEVO_FIGURES_INTERVAL_S = _number("SCHEMAEVO_FIGURES_INTERVAL_S", 900)
 SCHEMAEVO_FIELD_GROWTH_INTERVAL_S = _number("SCHEMAEVO_FIELD_GROWTH_INTERVAL_S", 3600)
 # How long the system's own ledgers are kept; 0 keeps them for ever. The audit log always is.
@@ -461,6 +461,7 @@ UNFOLD = {
                 "title": _("How schemas grow"),
                 "separator": True,
                 "items": [
+                    _entry("Fields", "query_stats", "fragments.fieldtotal"),
                     _entry("Promotions", "move_up", "fragments.promotion"),
                     _entry("Enhancements", "auto_awesome", "fragments.enhancement"),
                     _entry("Auto-enhancement", "tune", "fragments.enhancementsetting"),

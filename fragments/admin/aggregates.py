@@ -14,11 +14,15 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from fragments.admin.field_displays import confidence_meter
+from fragments.admin.field_filters import OwnConfidenceFilter, SeenFromFilter, SeenToFilter
+from fragments.admin.field_of_owner import owner_context
 from fragments.admin.fragments import FieldFilter
 from fragments.admin.rebuild import rebuild_page
 from fragments.models import RawFragmentAggregate
 from fragments.selectors_counting import rebuilds_told
 from fragments.selectors_exports import AGGREGATE_COLUMNS, aggregate_lines
+from fragments.selectors_fields import FIELDS_READ, confidence_of
 from fragments.selectors_undeclared import WHOLE, types_told
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.pages.display import NOTHING, ago, amount, code, short
@@ -62,14 +66,22 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
         "field",
         "entity_type",
         "owner",
+        "shown_confidence",
         "shown_type",
-        "share",
         "values",
         "seen",
         "sources",
         "last_seen_ago",
     )
-    list_filter = (OwnerFilter, EntityTypeFilter, FieldFilter, DominantTypeFilter)
+    list_filter = (
+        OwnerFilter,
+        EntityTypeFilter,
+        FieldFilter,
+        DominantTypeFilter,
+        OwnConfidenceFilter,
+        SeenFromFilter,
+        SeenToFilter,
+    )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field")
     export_name = "undeclared-fields"
@@ -113,7 +125,12 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().changelist_view(request, {**(extra_context or {}), "rebuilds": rebuilds_told()})
+        told = {
+            "rebuilds": rebuilds_told(),
+            "totals_url": _totals_url(request),
+            "fields_read": FIELDS_READ,
+        }
+        return super().changelist_view(request, {**(extra_context or {}), **told})
 
     def page_context(self, request: HttpRequest, row: RawFragmentAggregate) -> dict[str, Any]:
         # A username wins over a number: by it the list finds this owner, whatever it looks like.
@@ -121,6 +138,7 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
         behind = {"owner": owner, "type": row.entity_type, "field": row.fragment_key}
         sees_values = may_see_values(request)
         return {
+            **owner_context(request, row, owner),
             "row": row,
             "owner": owner,
             "types": [
@@ -148,13 +166,16 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
     def owner(self, row: RawFragmentAggregate) -> SafeString:
         return short(row.user.get_username() if row.user else f"#{row.user_id}")
 
+    @admin.display(description=_("confidence"))
+    def shown_confidence(self, row: RawFragmentAggregate) -> SafeString:
+        """Computed for each row that is shown, from its own counts."""
+        return confidence_meter(
+            confidence_of(row.fragment_key, row.type_counts, row.format_counts, row.sample_count)
+        )
+
     @admin.display(description=_("type of most"))
     def shown_type(self, row: RawFragmentAggregate) -> SafeString:
-        return format_html("{}", row.dominant_type) if row.dominant_type else NOTHING
-
-    @admin.display(description=_("its share"))
-    def share(self, row: RawFragmentAggregate) -> SafeString:
-        return percent(row.type_consistency) if row.dominant_type else NOTHING
+        return type_of_most(row)
 
     @admin.display(description=_("values"))
     def values(self, row: RawFragmentAggregate) -> SafeString:
@@ -171,6 +192,17 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
     @admin.display(description=_("last seen"))
     def last_seen_ago(self, row: RawFragmentAggregate) -> SafeString:
         return ago(row.last_seen_at)
+
+
+def type_of_most(row: Any) -> SafeString:
+    """The type that most values have, and its share of those that are not null."""
+    if not row.dominant_type:
+        return NOTHING
+    return format_html(
+        '<span class="se-nowrap">{} <span class="se-muted">{}</span></span>',
+        row.dominant_type,
+        percent(row.type_consistency),
+    )
 
 
 def percent(share: int | None) -> SafeString:
@@ -194,6 +226,20 @@ def _samples(row: RawFragmentAggregate) -> list[tuple[Json, str]]:
         (sample["value"], reverse("admin:fragments_rawfragment_change", args=[sample["fragment"]]))
         for sample in samples
     ]
+
+
+def _totals_url(request: HttpRequest) -> str:
+    """The fields over all owners, narrowed as this list is, as far as both know the same filters."""
+    shared = (
+        EntityTypeFilter,
+        FieldFilter,
+        DominantTypeFilter,
+        OwnConfidenceFilter,
+        SeenFromFilter,
+        SeenToFilter,
+    )
+    named = [declared.parameter_name for declared in shared]
+    return _list_url("fieldtotal", {name: value for name in named if (value := request.GET.get(name, ""))})
 
 
 def _list_url(model: str, query: dict[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -15,7 +14,7 @@ from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from fragments.admin.owners import owner_named
-from fragments.domain.recommendation import percent
+from fragments.domain.recommendation import percent_of
 from fragments.models import EnhancementMode
 from fragments.selectors_enhancement import EnhancementOutlook, enhancement_outlook
 from fragments.services.enhancement import MAY_SET, enhancement_set
@@ -58,7 +57,7 @@ def mode_url(owner: str, entity_type: str) -> str:
 
 def confidence_shown(confidence: int) -> SafeString:
     """A confidence in ten-thousandths as people read it."""
-    return format_html('<span class="se-number se-nowrap">{}</span>', percent(Fraction(confidence, 10_000)))
+    return format_html('<span class="se-number se-nowrap">{}</span>', percent_of(confidence))
 
 
 def mode_page(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:

@@ -89,6 +89,7 @@ class EnhancementAdmin(KeysetAdmin):
             "is_quota": error_code(row) == QUOTA_ERROR,
             "attempts_max": ATTEMPTS_MAX,
             "fragments_url": _list_url("rawfragment", owner, row.entity_type, field=row.fragment_key),
+            "field_url": _list_url("rawfragmentaggregate", owner, row.entity_type, field=row.fragment_key),
             "mode_url": mode_url(owner, row.entity_type) if request.user.has_perm(MAY_SET) else "",
         }
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
-from fragments.domain.confidence import ENOUGH_SAMPLES, Confidence, Factor, FactorName, confidence
+from fragments.domain.confidence import ENOUGH_SAMPLES, WHOLE, Confidence, Factor, FactorName, confidence
 from fragments.domain.counts import FieldCounts
 from fragments.domain.suggested_field import SuggestedField, suggested_field
 from registry.domain.names import field_name_problem
@@ -180,6 +180,11 @@ def percent(share: Fraction) -> str:
     """A share as people read it: no more than 100 % but where it is all, and never all where it is not."""
     tenths = int(share * 1000)
     return f"{tenths // 10} %" if tenths % 10 == 0 else f"{tenths // 10}.{tenths % 10} %"
+
+
+def percent_of(confidence: int) -> str:
+    """A confidence in ten-thousandths as people read it."""
+    return percent(Fraction(confidence, WHOLE))
 
 
 def _obstacles(

@@ -32,6 +32,7 @@ from tests.factories import (
     make_version,
 )
 from tests.proposals.making import adding, make_draft
+from tests.totals import make_totals
 
 #: Stands in every stored value of the store, and in nothing else.
 SECRET = "sesame-7f3a"
@@ -90,6 +91,7 @@ def store(db: None) -> Store:
     make_erased(user=owner)
     make_given_up(user=owner, field="smell")
     enhancement_set(user_id=owner.pk, entity_type=THING, mode=EnhancementMode.OFF, actor=SHELL)
+    make_totals()
     return Store(
         owner=owner,
         version=version,

@@ -17,7 +17,7 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from fragments.models import DeadLetter, RawFragment, RawFragmentAggregate
+from fragments.models import DeadLetter, FieldTotal, RawFragment, RawFragmentAggregate
 from fragments.services.formats import Format, read_records
 from fragments.services.ingest import Input, ingest
 from fragments.services.records import IngestOptions
@@ -65,7 +65,7 @@ def events() -> list[AuditEvent]:
 
 # --- what is in a file -------------------------------------------------------------------------------------
 def test_the_lists_of_what_is_stored_can_be_exported() -> None:
-    assert set(EXPORTING) == {*VALUES, AuditEvent}
+    assert set(EXPORTING) == {*VALUES, FieldTotal, AuditEvent}
 
 
 @pytest.mark.parametrize("model", EXPORTING, ids=lambda model: model.__name__)
@@ -129,6 +129,15 @@ def test_what_a_line_says(store: Store, client_of: Callable[[str], Client]) -> N
     (field,) = exported(client, RawFragmentAggregate)
     assert (field["field"], field["type"], field["type_share"]) == ("smell", "object", 1)
     assert field["samples"] == [{"is": SECRET}]
+    (total,) = exported(client, FieldTotal)
+    assert {name: total[name] for name in ("field", "owners", "values", "type", "type_share")} == {
+        "field": "smell",
+        "owners": 1,
+        "values": 1,
+        "type": "object",
+        "type_share": 1,
+    }
+    assert total["types"] == {"object": 1}
     (letter,) = exported(client, DeadLetter)
     assert letter["record"] == '{"k": "thing-2", "colour": "' + SECRET
     assert (letter["run"], letter["line"], letter["code"]) == (store.run.pk, 2, store.letter.code)

@@ -69,8 +69,8 @@ def test_the_list_tells_of_each_field_what_its_values_are(
 ) -> None:
     text = read(client_of("viewer"), LIST)
     # Of the five values that are not null four are strings.
-    assert "mixed thing ada string 80 % 7 7 2 " in text
-    assert "plain thing ada boolean 100 % 1 1 1 " in text
+    assert "mixed thing ada 73.2 % string 80 % 7 7 2 " in text
+    assert "plain thing ada 83.5 % boolean 100 % 1 1 1 " in text
     assert "2 undeclared fields" in text
 
 

@@ -16,6 +16,7 @@ from schemaevo.kernel.models import User
 from schemaevo.kernel.owners import owners_create
 from tests.benchmarks.figures import SCALE
 from tests.benchmarks.records import ENTITY_TYPE, register, schema_of
+from tests.totals import make_totals
 
 #: How much there is at scale 1, and however small the scale: more than fits on a page of a list.
 SIZES = {
@@ -90,11 +91,13 @@ def fill(scale: float = SCALE) -> FullStore:
         (_EXTENSIONS, count["users"]),
         (_OBSERVATIONS, count["entities"] * OBSERVATIONS),
         (_FRAGMENTS, count["entities"] * FRAGMENTS),
+        (_EVERYWHERE, count["users"]),
     ):
         for begin in range(0, rows, AT_ONCE):
             _execute(statement, {**sizes, "begin": begin, "end": min(rows, begin + AT_ONCE) - 1})
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE owner_at")
+    make_totals()
     return FullStore(names[0], names[len(names) // 2], superuser)
 
 
@@ -303,6 +306,18 @@ _FRAGMENTS = """
       JOIN owner_at AS o ON o.n = CASE WHEN e < %(of_one)s THEN 0 ELSE e %% %(users)s END
 """
 
+#: One field that every owner has.
+EVERYWHERE = "everywhere_at"
+_EVERYWHERE = f"""
+    INSERT INTO raw_fragments (user_id, entity_type, entity_id, fragment_key, source_id, value, value_hash, value_type,
+                               value_format, reason, priority, specificity, frequency_count, observation_id,
+                               observed_at, last_seen_at, lifecycle_state)
+    SELECT o.id, %(type)s, md5('entity' || o.n + %(users)s)::uuid, '{EVERYWHERE}', md5('source' || o.n)::uuid,
+           to_jsonb('2024-05-01'::text), sha256(('everywhere ' || o.n)::bytea), 'date', 'date', 'unknown_field', 100, 1,
+           1 + o.n %% 4, md5('observation' || o.n + %(users)s)::uuid, now(), now(), 'active'
+      FROM owner_at AS o WHERE o.n BETWEEN %(begin)s AND %(end)s
+"""
+
 #: What is to be vacuumed before anything is measured.
 TABLES = (
     *(
@@ -331,5 +346,5 @@ TABLES = (
         "schema_proposals",
         "schema_proposal_comments",
     ),
-    *("promotions", "enhancements", "enhancement_settings"),
+    *("promotions", "enhancements", "enhancement_settings", "field_totals", "field_growth"),
 )

@@ -15,9 +15,9 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from tests.admin.addresses import OURS, list_of, verb_of
+from tests.admin.addresses import OURS, list_of, page_of, verb_of
 from tests.benchmarks.figures import ROUNDS, Printer, seconds
-from tests.benchmarks.full_store import TABLES, FullStore, fill
+from tests.benchmarks.full_store import EVERYWHERE, TABLES, FullStore, fill
 from tests.benchmarks.histories import vacuum
 from tests.benchmarks.records import ENTITY_TYPE
 from tests.factories import make_login
@@ -41,12 +41,21 @@ TYPED = {
     "target_type": "schema_version",
     "target": "7",
     "value_type": "string",
+    "begins": "field_00",
+    "owners": "3",
+    "seen_from": "2020-01-01",
+    "seen_to": "2199-01-01",
     "entity": str(uuid.UUID(int=1)),
     "source": str(uuid.UUID(int=1)),
     "verification": str(uuid.UUID(int=1)),
 }
 #: What somebody looks for, by the list it is in; the others are asked for a name that nothing has.
-LOOKED_FOR = {"rawfragment": "field_0003_id", "rawfragmentaggregate": "field_0003_id", "user": "shop-0001"}
+LOOKED_FOR = {
+    "rawfragment": "field_0003_id",
+    "rawfragmentaggregate": "field_0003_id",
+    "fieldtotal": "field_0003_id",
+    "user": "shop-0001",
+}
 
 
 def test_pages_over_a_full_store(printer: Printer) -> None:
@@ -104,13 +113,24 @@ def _values(declared: Any, shown_by: Any, store: FullStore) -> list[Any]:
 
 def _of_verbs(store: FullStore) -> Iterator[str]:
     """What verbs show before anything is done."""
-    from fragments.models import EnhancementSetting, Promotion, RawFragment, RawFragmentAggregate
+    from fragments.models import (
+        EnhancementSetting,
+        FieldTotal,
+        Promotion,
+        RawFragment,
+        RawFragmentAggregate,
+    )
     from registry.models import ExtensionRevision, Proposal, QuotaRequest, Schema, SchemaVersion, UserQuota
     from schemaevo.kernel.models import User
     from snapshots.models import EntitySnapshot
 
     large = User.objects.get(username=store.large_owner)
     of_large = urlencode({"type": ENTITY_TYPE, "owner": store.large_owner})
+    # What a field over all owners, and an owner's confidences, cost where there is most of them.
+    yield page_of(FieldTotal.objects.get(fragment_key=EVERYWHERE))
+    yield f"{list_of(RawFragmentAggregate)}?{of_large}&confidence=90"
+    of_owner = RawFragmentAggregate.objects.filter(user=large)
+    yield page_of(of_owner.latest("sample_count"))
     yield f"{verb_of(EntitySnapshot, 'recompute')}?{of_large}"
     yield f"{verb_of(RawFragment, 'restore')}?{of_large}"
     yield f"{verb_of(RawFragmentAggregate, 'rebuild')}?{of_large}"

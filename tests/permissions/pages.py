@@ -271,6 +271,7 @@ PAGES = [
             ("snapshots_observation", "see values"),
             ("fragments_rawfragment", "see values"),
             ("fragments_rawfragmentaggregate", "see values"),
+            ("fragments_fieldtotal", "see values"),
             ("fragments_deadletter", "see values"),
             ("kernel_auditevent", "see"),
         )
@@ -418,6 +419,7 @@ SEEN: dict[str, str] = {
     "fragments.deadletter": "see",
     "fragments.enhancement": "see",
     "fragments.enhancementsetting": "see",
+    "fragments.fieldtotal": "see",
     "fragments.ingestrun": "see",
     "fragments.promotion": "see",
     "fragments.rawfragment": "see",

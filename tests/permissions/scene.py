@@ -41,6 +41,7 @@ from tests.factories import (
 )
 from tests.permissions.table import ASKERS, Role
 from tests.proposals.making import make_draft
+from tests.totals import make_totals
 
 #: Stands in every stored value of the store, and in nothing else.
 SECRET = "sesame-41c9"
@@ -135,6 +136,7 @@ def make_store(folder: Path) -> Store:
     make_given_up(user=owner, field="smell", entity_type=OWN)
     make_erased(user=owner)
     enhancement_set(user_id=owner.pk, entity_type=OWN, mode=EnhancementMode.OFF, actor=SHELL)
+    make_totals()
     return Store(
         folder=folder,
         owner=owner,

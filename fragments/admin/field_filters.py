@@ -1,0 +1,102 @@
+"""Filters of the lists of undeclared fields, over all owners and of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from fragments.domain.bands import BANDS, Band
+from fragments.selectors_fields import fields_of_confidence
+from schemaevo.kernel.pages.filters import (
+    EntityTypeFilter,
+    NumberFilter,
+    OwnerFilter,
+    PickFilter,
+    PrefixFilter,
+    TimeFilter,
+    user_named,
+)
+
+_BAND_WORDS = {
+    "90": _("90 % and more"),
+    "85": _("85 to 90 %"),
+    "70": _("70 to 85 %"),
+    "low": _("below 70 %"),
+}
+
+
+class FieldPrefixFilter(PrefixFilter):
+    title = _("field begins with")
+    parameter_name = "begins"
+    column = "fragment_key"
+
+
+class OwnersFilter(NumberFilter):
+    title = _("owners at least")
+    parameter_name = "owners"
+    column = "user_count__gte"
+
+
+class SeenFromFilter(TimeFilter):
+    title = _("last seen from")
+    parameter_name = "seen_from"
+    column = "last_seen_at"
+
+
+class SeenToFilter(TimeFilter):
+    title = _("last seen up to")
+    parameter_name = "seen_to"
+    column = "last_seen_at"
+    lookup = "lte"
+
+
+class ConfidenceFilter(PickFilter):
+    """The confidence, which is a column, is in a band."""
+
+    title = _("confidence")
+    parameter_name = "confidence"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(_BAND_WORDS.items())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        chosen = self.value()
+        if not chosen:
+            return queryset
+        band = BANDS.get(chosen)
+        return queryset.none() if band is None else self.narrowed(request, queryset, band)
+
+    def narrowed(self, request: HttpRequest, queryset: QuerySet[Any], band: Band) -> QuerySet[Any]:
+        return queryset.filter(confidence__gte=band.low, confidence__lt=band.high)
+
+
+class OwnConfidenceFilter(ConfidenceFilter):
+    """The same where confidence is computed from counts: those of one owner are read, so an owner has to be chosen.
+
+    Without one the list is empty, and the page says why.
+    """
+
+    #: No owner is chosen.
+    needs_owner = False
+    #: The owner has more fields than were looked at.
+    is_cut = False
+
+    def narrowed(self, request: HttpRequest, queryset: QuerySet[Any], band: Band) -> QuerySet[Any]:
+        owner = _typed(request, OwnerFilter)
+        if not owner:
+            self.needs_owner = True
+            return queryset.none()
+        user_id = None if "\0" in owner else user_named(owner)
+        entity_type = _typed(request, EntityTypeFilter)
+        if user_id is None or "\0" in entity_type:
+            return queryset.none()
+        found = fields_of_confidence(user_id=user_id, entity_type=entity_type or None, band=band)
+        self.is_cut = found.is_cut
+        return queryset.filter(pk__in=found.ids)
+
+
+def _typed(request: HttpRequest, declared: type[OwnerFilter] | type[EntityTypeFilter]) -> str:
+    return request.GET.get(declared.parameter_name, "").strip()
