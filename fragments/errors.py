@@ -1,6 +1,6 @@
 """What can go wrong on this floor, as stable codes."""
 
-from schemaevo.kernel.errors import Conflict, NotFound
+from schemaevo.kernel.errors import Conflict, Invalid, NotFound
 
 
 class Undeclared(Conflict):
@@ -76,3 +76,36 @@ class EntityNotFound(NotFound):
         super().__init__(
             "entity_not_found", f"There is no such entity of {entity_type}.", entity_type=entity_type
         )
+
+
+class NothingMatches(Conflict):
+    """No row matches the filter, so there is nothing to act on; code `nothing_matches`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing_matches", "No row matches this filter any more: there is nothing to act on."
+        )
+
+
+class EverythingUnconfirmed(Invalid):
+    """There is no filter, and nobody said that all rows are meant; code `everything_unconfirmed`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "everything_unconfirmed",
+            "No filter is set: this would act on every row of the list. Say that this is what you mean.",
+        )
+
+
+class BulkActNotFound(NotFound):
+    """There is no such act in bulk; code `bulk_act_not_found`."""
+
+    def __init__(self, act_id: int) -> None:
+        super().__init__("bulk_act_not_found", f"There is no act in bulk {act_id}.", bulk_act=str(act_id))
+
+
+class BulkActOver(Conflict):
+    """Every row of the act was looked at, so that nothing is left to cancel or to go on with; code `bulk_act_over`."""
+
+    def __init__(self, act_id: int) -> None:
+        super().__init__("bulk_act_over", f"The act in bulk {act_id} is done already.", bulk_act=str(act_id))

@@ -2,9 +2,11 @@
 
 from django.conf import settings
 
+from fragments.selectors_bulk import ACT
 from fragments.selectors_counting import REBUILD
 from fragments.services.aggregates import Part, Scope, aggregates_rebuild, part_after
 from fragments.services.backfill_runs import PROMOTE, promote_run
+from fragments.services.bulk_runs import act_run
 from fragments.services.enhancement import enhancement_turn, settings_auto
 from fragments.services.erasure import ERASE
 from fragments.services.erasure_runs import erase_run
@@ -110,6 +112,7 @@ def register() -> None:
         GROWTH, queue=JobQueue.LIFECYCLE, run=growth_run, every_s=settings.SCHEMAEVO_FIELD_GROWTH_INTERVAL_S
     )
     job_kind(TRY, queue=JobQueue.INTERACTIVE, run=try_run)
+    job_kind(ACT, queue=JobQueue.INTERACTIVE, run=act_run)
     job_kind(ERASE, queue=JobQueue.INTERACTIVE, run=erase_run)
     job_kind(PROMOTE, queue=JobQueue.RECOMPUTE, run=promote_run)
     job_kind(SETTLE_RETRACTION, queue=JobQueue.RECOMPUTE, run=retraction_run)

@@ -7,6 +7,11 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from fragments.models_bulk import VERBS_OF as VERBS_OF
+from fragments.models_bulk import BulkAct as BulkAct
+from fragments.models_bulk import BulkList as BulkList
+from fragments.models_bulk import BulkState as BulkState
+from fragments.models_bulk import BulkVerb as BulkVerb
 from fragments.models_enhancement import Enhancement as Enhancement
 from fragments.models_enhancement import EnhancementMode as EnhancementMode
 from fragments.models_enhancement import EnhancementSetting as EnhancementSetting
@@ -248,7 +253,10 @@ class RawFragment(models.Model):
                 name="raw_fragments_archived_ix",
             ),
         ]
-        permissions = [("restore_fragment", "Can restore fragments that wait for their deletion")]
+        permissions = [
+            ("restore_fragment", "Can restore fragments that wait for their deletion"),
+            ("archive_fragment", "Can archive fragments"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.fragment_key} ({self.reason})"

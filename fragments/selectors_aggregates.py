@@ -47,23 +47,25 @@ def counted_of_user(
         later = Q(entity_type=after.entity_type, fragment_key__gt=after.name)
         rows = rows.filter(later | Q(entity_type__gt=after.entity_type), entity_type__gte=after.entity_type)
     found = rows.order_by("entity_type", "fragment_key")[:limit]
-    return [
-        Counted(
-            FieldKey(row.entity_type, row.fragment_key),
-            user_id,
-            FieldCounts(
-                row.sample_count,
-                row.frequency_total,
-                counts_read(row.type_counts),
-                counts_read(row.format_counts),
-                row.unique_sources,
-                1,
-                row.last_seen_at,
-            ),
-            tuple(_values(row.sample_values)),
-        )
-        for row in found
-    ]
+    return [counted_of_row(row) for row in found]
+
+
+def counted_of_row(row: RawFragmentAggregate) -> Counted:
+    """What an aggregate counts, of its user."""
+    return Counted(
+        FieldKey(row.entity_type, row.fragment_key),
+        row.user_id,
+        FieldCounts(
+            row.sample_count,
+            row.frequency_total,
+            counts_read(row.type_counts),
+            counts_read(row.format_counts),
+            row.unique_sources,
+            1,
+            row.last_seen_at,
+        ),
+        tuple(_values(row.sample_values)),
+    )
 
 
 class OverUsers(NamedTuple):

@@ -13,15 +13,23 @@ from typing import Any, Final
 from django.db import connection
 
 from fragments.domain.recommendation import Circumstances, Recommendation, recommend
+from fragments.models import RawFragmentAggregate
 from fragments.selectors_aggregates import (
     Counted,
     FieldKey,
+    counted_of_row,
     counted_of_user,
     counted_over_users,
     counted_over_users_of,
 )
 from fragments.selectors_counting import Counting, counting
-from fragments.selectors_refusals import Refusals, refusals_of, types_turned_off
+from fragments.selectors_refusals import (
+    Refusals,
+    refusals_of,
+    refusals_of_owners,
+    types_turned_off,
+    types_turned_off_of,
+)
 from registry.domain.effective import EffectiveSchema
 from registry.domain.names import confusable_form
 from registry.selectors import Owner, effective_schemas_of
@@ -83,6 +91,39 @@ def recommendation_over_users(*, entity_type: str, name: str) -> Recommendation 
     return next(iter(_page(None, found, None).recommendations), None)
 
 
+def recommendations_of_rows(rows: Sequence[RawFragmentAggregate]) -> list[Recommendation]:
+    """What is to be said of each of these fields to its user, in their order; as many queries however many users."""
+    found = [counted_of_row(row) for row in rows]
+    state = counting()
+    schemas = effective_schemas_of(owners={(field.key.entity_type, field.user_id) for field in found})
+    refusals = refusals_of_owners(fields=[(field.user_id, field.key) for field in found])
+    off = types_turned_off_of(user_ids={field.user_id for field in found})
+
+    def told(field: Counted, *, has_second_entity: bool = True) -> Recommendation:
+        owner = field.user_id
+        return _recommended(
+            owner,
+            field,
+            state,
+            schemas,
+            refusals[owner],
+            off[owner],
+            has_second_entity=has_second_entity,
+        )
+
+    first = [told(field) for field in found]
+    in_doubt = [
+        field
+        for field, one in zip(found, first, strict=True)
+        if one.is_eligible and field.counts.unique_sources < 2
+    ]
+    alone = _with_one_entity(in_doubt)
+    return [
+        told(field, has_second_entity=False) if (field.user_id, field.key) in alone else one
+        for field, one in zip(found, first, strict=True)
+    ]
+
+
 def _page(user_id: int | None, found: Sequence[Counted], next_after: FieldKey | None) -> RecommendationPage:
     state = counting()
     keys = [field.key for field in found]
@@ -95,10 +136,10 @@ def _page(user_id: int | None, found: Sequence[Counted], next_after: FieldKey | 
         for field, one in zip(found, first, strict=True)
         if one.is_eligible and field.counts.unique_sources < 2 and field.counts.user_count < 2
     ]
-    alone = _with_one_entity(in_doubt) if in_doubt else frozenset[FieldKey]()
+    alone = _with_one_entity(in_doubt) if in_doubt else frozenset[tuple[int, FieldKey]]()
     recommendations = tuple(
         _recommended(user_id, field, state, schemas, refusals, off, has_second_entity=False)
-        if field.key in alone
+        if (field.user_id, field.key) in alone
         else one
         for field, one in zip(found, first, strict=True)
     )
@@ -143,7 +184,7 @@ def _recommended(
 #: first one is missed only where that many of the first stand both before and after it: a device that sends a thousand
 #: readings must not cost a thousand looks.
 _SECOND_ENTITY = """
-    SELECT wanted.entity_type, wanted.name
+    SELECT wanted.user_id, wanted.entity_type, wanted.name
       FROM unnest(%(users)s::bigint[], %(types)s::text[], %(names)s::text[]) AS wanted(user_id, entity_type, name)
      CROSS JOIN LATERAL (
         SELECT f.entity_id FROM raw_fragments AS f
@@ -172,9 +213,10 @@ _SECOND_ENTITY = """
 """
 
 
-def _with_one_entity(fields: Collection[Counted]) -> frozenset[FieldKey]:
-    """Those of the fields that no second entity was found to have. One query."""
-    keys = {field.key for field in fields}
+def _with_one_entity(fields: Collection[Counted]) -> frozenset[tuple[int, FieldKey]]:
+    """Those of the fields, each with the user it was looked for at, that no second entity was found to have. One
+    query."""
+    keys = {(field.user_id, field.key) for field in fields}
     asked: dict[str, Any] = {
         "users": [field.user_id for field in fields],
         "types": [field.key.entity_type for field in fields],
@@ -183,7 +225,10 @@ def _with_one_entity(fields: Collection[Counted]) -> frozenset[FieldKey]:
     }
     with connection.cursor() as cursor:
         cursor.execute(_SECOND_ENTITY, asked)
-        return frozenset(keys - {FieldKey(*row) for row in cursor.fetchall()})
+        return frozenset(
+            keys
+            - {(user_id, FieldKey(entity_type, name)) for user_id, entity_type, name in cursor.fetchall()}
+        )
 
 
 def eligible_fields(*, user_id: int, entity_type: str) -> Iterator[Recommendation]:

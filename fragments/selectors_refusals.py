@@ -52,6 +52,44 @@ def refusals_of(*, user_id: int | None, keys: Collection[FieldKey]) -> Refusals:
     )
 
 
+def refusals_of_owners(*, fields: Collection[tuple[int, FieldKey]]) -> dict[int, Refusals]:
+    """As `refusals_of`, to each of several users of their own fields. Two queries."""
+    owners = {user_id for user_id, _key in fields}
+    types = {key.entity_type for _user_id, key in fields}
+    lines = (
+        IgnoredPattern.objects.filter(
+            Q(user__isnull=True) | Q(user_id__in=owners), entity_type__in=["", *types]
+        )
+        .order_by("pattern")
+        .values_list("user_id", "entity_type", "pattern")
+    )
+    patterns: dict[int, dict[str, list[str]]] = {owner: {} for owner in owners}
+    for user_id, entity_type, pattern in lines:
+        for owner in owners if user_id is None else (user_id,):
+            patterns[owner].setdefault(entity_type, []).append(pattern)
+    rows = FieldDismissal.objects.filter(
+        Q(until__isnull=True) | Q(until__gt=timezone.now()),
+        user_id__in=owners,
+        entity_type__in=types,
+        fragment_key__in={key.name for _user_id, key in fields},
+    )
+    dismissed: dict[int, dict[FieldKey, Refused]] = {owner: {} for owner in owners}
+    found = rows.values_list("user_id", "entity_type", "fragment_key", "until", "reason")
+    for user_id, entity_type, name, until, reason in found:
+        refused = Refused(until.astimezone(UTC) if until else None, reason)
+        dismissed[user_id or 0][FieldKey(entity_type, name)] = refused
+    return {owner: Refusals(patterns[owner], dismissed[owner]) for owner in owners}
+
+
+def types_turned_off_of(*, user_ids: Collection[int]) -> dict[int, set[str]]:
+    """As `types_turned_off`, of several users. One query."""
+    off: dict[int, set[str]] = {user_id: set() for user_id in user_ids}
+    rows = EnhancementSetting.objects.filter(user_id__in=off, mode=EnhancementMode.OFF)
+    for user_id, entity_type in rows.values_list("user_id", "entity_type"):
+        off[user_id].add(entity_type)
+    return off
+
+
 def types_turned_off(*, user_id: int | None) -> frozenset[str]:
     """The entity types of which nothing is recommended to the user. One query; over all users there are none."""
     if user_id is None:

@@ -183,6 +183,16 @@ def usage_of_type(*, user_id: int, entity_type: str) -> int | None:
         return None if row is None else row[0]
 
 
+def types_counted(*, user_ids: Collection[int]) -> dict[int, set[str]]:
+    """For each user the entity types that count against the quota. One query."""
+    found: dict[int, set[str]] = {user_id: set() for user_id in user_ids}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT user_id, entity_type FROM user_schema_usage_v1(%s::bigint[])", [sorted(found)])
+        for user_id, entity_type in cursor.fetchall():
+            found[user_id].add(entity_type)
+    return found
+
+
 def usage_counted(*, user_ids: Collection[int]) -> Mapping[int, tuple[int, int]]:
     """For each user the entity types and fields that count, counted now."""
     with connection.cursor() as cursor:

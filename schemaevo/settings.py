@@ -383,6 +383,7 @@ UNFOLD = {
         lambda request: static("schemaevo/jobs.css"),
         lambda request: static("schemaevo/verifications.css"),
         lambda request: static("schemaevo/fragments.css"),
+        lambda request: static("schemaevo/bulk.css"),
         lambda request: static("schemaevo/promotions.css"),
         lambda request: static("schemaevo/proposals.css"),
         lambda request: static("schemaevo/desk.css"),
@@ -465,6 +466,7 @@ UNFOLD = {
                     _entry("Promotions", "move_up", "fragments.promotion"),
                     _entry("Enhancements", "auto_awesome", "fragments.enhancement"),
                     _entry("Auto-enhancement", "tune", "fragments.enhancementsetting"),
+                    _entry("Acts in bulk", "checklist", "fragments.bulkact"),
                 ],
             },
             {

@@ -14,44 +14,34 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from fragments.admin.bulk_asking import BulkingAdmin
 from fragments.admin.field_displays import confidence_meter
 from fragments.admin.field_filters import OwnConfidenceFilter, SeenFromFilter, SeenToFilter
 from fragments.admin.field_of_owner import owner_context
-from fragments.admin.fragments import FieldFilter
+from fragments.admin.fragments import FieldFilter, ListOwnerFilter, ListTypeFilter
 from fragments.admin.rebuild import rebuild_page
-from fragments.models import RawFragmentAggregate
+from fragments.models import BulkList, RawFragmentAggregate
 from fragments.selectors_counting import rebuilds_told
 from fragments.selectors_exports import AGGREGATE_COLUMNS, aggregate_lines
 from fragments.selectors_fields import FIELDS_READ, confidence_of
+from fragments.selectors_narrowed import DOMINANT_TYPE, fields_searched, fields_waiting
 from fragments.selectors_undeclared import WHOLE, types_told
 from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.pages.display import NOTHING, ago, amount, code, short
 from schemaevo.kernel.pages.estimates import Amount, found_counted
-from schemaevo.kernel.pages.exporting import ExportingAdmin
-from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
+from schemaevo.kernel.pages.filters import ChoiceByCriterion
 from schemaevo.kernel.pages.keyset import Keyset
 from schemaevo.kernel.pages.rights import may_see_values
 
-#: What a value can be (fragments.domain.inference); nothing but null has no type of most.
-TYPES = ("string", "number", "date", "boolean", "array", "object")
 
-
-class DominantTypeFilter(PickFilter):
-    title = _("type of most")
-    parameter_name = "value_type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [(name, name) for name in TYPES]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        chosen = self.value()
-        if not chosen:
-            return queryset
-        return queryset.filter(dominant_type=chosen) if chosen in TYPES else queryset.none()
+class DominantTypeFilter(ChoiceByCriterion):
+    title = DOMINANT_TYPE.title
+    parameter_name = DOMINANT_TYPE.parameter
+    criterion = DOMINANT_TYPE
 
 
 @admin.register(RawFragmentAggregate)
-class RawFragmentAggregateAdmin(ExportingAdmin):
+class RawFragmentAggregateAdmin(BulkingAdmin):
     """Every field that records have and no schema declares, of each owner, by entity type and name."""
 
     # The order of an index, in which the same field of all owners stands together.
@@ -74,8 +64,8 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
         "last_seen_ago",
     )
     list_filter = (
-        OwnerFilter,
-        EntityTypeFilter,
+        ListOwnerFilter,
+        ListTypeFilter,
         FieldFilter,
         DominantTypeFilter,
         OwnConfidenceFilter,
@@ -84,6 +74,7 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
     )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field")
+    bulk_list = BulkList.FIELDS
     export_name = "undeclared-fields"
     export_columns = AGGREGATE_COLUMNS
     export_reads = (
@@ -115,12 +106,10 @@ class RawFragmentAggregateAdmin(ExportingAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        waiting = _waiting(queryset)
-        return (waiting.filter(fragment_key=term) if term else waiting), False
+        return fields_searched(queryset, search_term), False
 
     def rows_in_all(self) -> Amount:
-        return found_counted(_waiting(RawFragmentAggregate.objects.all()))
+        return found_counted(fields_waiting(RawFragmentAggregate.objects.all()))
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -214,11 +203,6 @@ def percent(share: int | None) -> SafeString:
     return format_html('<span class="se-number se-nowrap">{} %</span>', text)
 
 
-def _waiting(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Those of which anything waits: the rest was promoted, and only its row is left."""
-    return rows.exclude(sample_count=0)
-
-
 def _samples(row: RawFragmentAggregate) -> list[tuple[Json, str]]:
     """Each sample with the page of the fragment that has it."""
     samples: Sequence[dict[str, Json]] = row.sample_values
@@ -231,7 +215,7 @@ def _samples(row: RawFragmentAggregate) -> list[tuple[Json, str]]:
 def _totals_url(request: HttpRequest) -> str:
     """The fields over all owners, narrowed as this list is, as far as both know the same filters."""
     shared = (
-        EntityTypeFilter,
+        ListTypeFilter,
         FieldFilter,
         DominantTypeFilter,
         OwnConfidenceFilter,

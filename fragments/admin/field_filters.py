@@ -10,22 +10,16 @@ from django.utils.translation import gettext_lazy as _
 
 from fragments.domain.bands import BANDS, Band
 from fragments.selectors_fields import fields_of_confidence
+from fragments.selectors_narrowed import CONFIDENCE, SEEN_FROM, SEEN_TO
 from schemaevo.kernel.pages.filters import (
+    ByCriterion,
     EntityTypeFilter,
     NumberFilter,
     OwnerFilter,
     PickFilter,
     PrefixFilter,
-    TimeFilter,
     user_named,
 )
-
-_BAND_WORDS = {
-    "90": _("90 % and more"),
-    "85": _("85 to 90 %"),
-    "70": _("70 to 85 %"),
-    "low": _("below 70 %"),
-}
 
 
 class FieldPrefixFilter(PrefixFilter):
@@ -40,27 +34,26 @@ class OwnersFilter(NumberFilter):
     column = "user_count__gte"
 
 
-class SeenFromFilter(TimeFilter):
-    title = _("last seen from")
-    parameter_name = "seen_from"
-    column = "last_seen_at"
+class SeenFromFilter(ByCriterion):
+    title = SEEN_FROM.title
+    parameter_name = SEEN_FROM.parameter
+    criterion = SEEN_FROM
 
 
-class SeenToFilter(TimeFilter):
-    title = _("last seen up to")
-    parameter_name = "seen_to"
-    column = "last_seen_at"
-    lookup = "lte"
+class SeenToFilter(ByCriterion):
+    title = SEEN_TO.title
+    parameter_name = SEEN_TO.parameter
+    criterion = SEEN_TO
 
 
 class ConfidenceFilter(PickFilter):
     """The confidence, which is a column, is in a band."""
 
-    title = _("confidence")
-    parameter_name = "confidence"
+    title = CONFIDENCE.title
+    parameter_name = CONFIDENCE.parameter
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return list(_BAND_WORDS.items())
+        return list(CONFIDENCE.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         chosen = self.value()

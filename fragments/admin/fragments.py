@@ -11,12 +11,22 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from fragments.admin.bulk_asking import BulkingAdmin
 from fragments.admin.restore import MAY_RESTORE, restore_page
-from fragments.models import FragmentReason, LifecycleState, RawFragment
+from fragments.models import BulkList, LifecycleState, RawFragment
 from fragments.selectors_entity import LIFECYCLE_TONES
 from fragments.selectors_exports import FRAGMENT_COLUMNS, fragment_lines
 from fragments.selectors_lifecycle import deletable_at
+from fragments.selectors_narrowed import (
+    ENTITY,
+    FIELD,
+    REASON,
+    STATE,
+    VALUE_TYPE,
+    fragments_searched,
+)
 from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.narrowing import ENTITY_TYPE, OWNER
 from schemaevo.kernel.pages.display import (
     NOTHING,
     ago,
@@ -30,53 +40,59 @@ from schemaevo.kernel.pages.display import (
     row_link,
     short,
 )
-from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.filters import (
-    ChoiceFilter,
+    ByCriterion,
+    ChoiceByCriterion,
     EntityTypeFilter,
-    ExactFilter,
-    IdFilter,
     OwnerFilter,
-    uuid_or_none,
 )
 from schemaevo.kernel.pages.keyset import Keyset
 from schemaevo.kernel.pages.rights import may_see_values
 
 
-class FieldFilter(ExactFilter):
-    title = _("field")
-    parameter_name = "field"
-    column = "fragment_key"
+class FieldFilter(ByCriterion):
+    title = FIELD.title
+    parameter_name = FIELD.parameter
+    column = FIELD.column
+    criterion = FIELD
 
 
-class ReasonFilter(ChoiceFilter):
-    title = _("reason")
-    parameter_name = "reason"
-    column = "reason"
-    choices_from = FragmentReason
+class ListOwnerFilter(ByCriterion, OwnerFilter):
+    criterion = OWNER
 
 
-class LifecycleFilter(ChoiceFilter):
-    title = _("state")
-    parameter_name = "state"
-    column = "lifecycle_state"
-    choices_from = LifecycleState
+class ListTypeFilter(ByCriterion, EntityTypeFilter):
+    criterion = ENTITY_TYPE
 
 
-class ValueTypeFilter(ExactFilter):
-    title = _("type")
-    parameter_name = "value_type"
-    column = "value_type"
+class ReasonFilter(ChoiceByCriterion):
+    title = REASON.title
+    parameter_name = REASON.parameter
+    criterion = REASON
 
 
-class FragmentEntityFilter(IdFilter):
-    title = _("id of the entity")
-    parameter_name = "entity"
-    column = "entity_id"
+class LifecycleFilter(ChoiceByCriterion):
+    title = STATE.title
+    parameter_name = STATE.parameter
+    criterion = STATE
+
+
+class ValueTypeFilter(ByCriterion):
+    title = VALUE_TYPE.title
+    parameter_name = VALUE_TYPE.parameter
+    column = VALUE_TYPE.column
+    criterion = VALUE_TYPE
+
+
+class FragmentEntityFilter(ByCriterion):
+    title = ENTITY.title
+    parameter_name = ENTITY.parameter
+    column = ENTITY.column
+    criterion = ENTITY
 
 
 @admin.register(RawFragment)
-class RawFragmentAdmin(ExportingAdmin):
+class RawFragmentAdmin(BulkingAdmin):
     """Field values that fit no schema yet, newest first."""
 
     keyset = Keyset(("-id",))
@@ -102,8 +118,8 @@ class RawFragmentAdmin(ExportingAdmin):
         "last_seen_ago",
     )
     list_filter = (
-        OwnerFilter,
-        EntityTypeFilter,
+        ListOwnerFilter,
+        ListTypeFilter,
         FieldFilter,
         ReasonFilter,
         LifecycleFilter,
@@ -112,6 +128,7 @@ class RawFragmentAdmin(ExportingAdmin):
     )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field, or an id")
+    bulk_list = BulkList.FRAGMENTS
     export_name = "fragments"
     export_columns = FRAGMENT_COLUMNS
     export_reads = (
@@ -183,14 +200,7 @@ class RawFragmentAdmin(ExportingAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        if found := uuid_or_none(term):
-            return queryset.filter(entity_id=found), False
-        if term.isascii() and term.isdigit() and int(term) < 2**63:
-            return queryset.filter(pk=int(term)), False
-        return queryset.filter(fragment_key=term), False
+        return fragments_searched(queryset, search_term), False
 
     def export_lines(self, rows: Any) -> Iterable[JsonObject]:
         return fragment_lines(rows)

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from fragments.admin.aggregates import TYPES, DominantTypeFilter, percent, type_of_most
+from fragments.admin.aggregates import DominantTypeFilter, percent, type_of_most
 from fragments.admin.field_displays import Way, confidence_meter, recommendation_shown
 from fragments.admin.field_filters import (
     ConfidenceFilter,
@@ -33,6 +33,7 @@ from fragments.selectors_counting import rebuilds_told
 from fragments.selectors_exports import TOTAL_COLUMNS, total_lines
 from fragments.selectors_fields import field_over_owners
 from fragments.selectors_growth import gains_of
+from fragments.selectors_narrowed import TYPES
 from fragments.selectors_undeclared import types_told
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.pages.charts import chart_of_days

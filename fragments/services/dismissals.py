@@ -54,16 +54,7 @@ def field_snooze(
     """
     _authorise(actor, user_id)
     _require_field(entity_type, name, user_id)
-    if until <= timezone.now():
-        raise Invalid(
-            "until_passed", "A field is snoozed until a time in the future.", until=until.isoformat()
-        )
-    if until >= UNTIL_BEFORE:
-        raise Invalid(
-            "until_too_late",
-            f"A field is snoozed until before the year {UNTIL_BEFORE.year}, or dismissed.",
-            until=until.isoformat(),
-        )
+    require_until(until)
     return _refuse(entity_type, name, user_id, actor, reason, DismissalOrigin.DECISION, until)
 
 
@@ -84,6 +75,20 @@ def field_recall(
     FieldDismissal.objects.filter(pk=row.pk).delete()
     _audit("recall", row, actor, before=_state(row), after=None, reason=reason)
     return row
+
+
+def require_until(until: datetime) -> None:
+    """Raises: Invalid `until_passed`, `until_too_late`."""
+    if until <= timezone.now():
+        raise Invalid(
+            "until_passed", "A field is snoozed until a time in the future.", until=until.isoformat()
+        )
+    if until >= UNTIL_BEFORE:
+        raise Invalid(
+            "until_too_late",
+            f"A field is snoozed until before the year {UNTIL_BEFORE.year}, or dismissed.",
+            until=until.isoformat(),
+        )
 
 
 def _refuse(

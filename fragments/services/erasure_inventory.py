@@ -14,6 +14,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model
 
 from fragments.models import (
+    BulkAct,
     Enhancement,
     EnhancementSetting,
     FieldDismissal,
@@ -128,6 +129,7 @@ CLEARED: Final = (
     Cleared(IngestRun, ("name", "error"), written=("name",)),
     Cleared(Promotion, ("note",), written=("note",)),
     Cleared(Enhancement, ("error",)),
+    Cleared(BulkAct, ("reason", "requested_by_name"), ("filter", "refusals"), written=("reason",)),
     Cleared(FieldDismissal, ("reason", "made_by_name"), written=("reason",)),
     Cleared(IgnoredPattern, ("reason", "made_by_name"), written=("reason",)),
     Cleared(Correction, ("reason", "made_by_name"), written=("reason",)),
@@ -173,6 +175,8 @@ HARMLESS: Final[Mapping[str, str]] = {
     "audit_events.action": _WORDS,
     "audit_events.target_type": _WORDS,
     "audit_events.target_id": "a number, or an entity type",
+    "bulk_acts.options": "times and switches",
+    "bulk_acts.skipped": "codes, and how many",
     "daily_figures.figure": _WORDS,
     "field_totals.dominant_type": _WORDS,
     "field_totals.format_counts": "names of formats, and numbers",
@@ -211,6 +215,9 @@ HARMLESS: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(
         (
+            "bulk_acts.listed",
+            "bulk_acts.state",
+            "bulk_acts.verb",
             "ingest_runs.state",
             "job_log_lines.level",
             "jobs.kind",

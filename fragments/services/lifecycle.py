@@ -208,7 +208,7 @@ def fragments_restore(
     try:
         for ids in _pieces(iter(found)):
             with transaction.atomic():
-                done = _restore(Group(user_id, entity_type, ids))
+                done = group_restore(Group(user_id, entity_type, ids))
             restored = Restored(restored.promoted + done.promoted, restored.active + done.active)
             on_progress(sum(done))
     finally:
@@ -225,7 +225,9 @@ def fragments_restore(
     return restored
 
 
-def _restore(group: Group) -> Restored:
+def group_restore(group: Group) -> Restored:
+    """Those of the group that still wait for their deletion are as they were before. Runs inside the caller's
+    transaction. Raises: LockTimeout."""
     hold(LockSpace.FRAGMENTS, [(group.user_id, group.entity_type)])
     # In a later statement than the one that took the lock: what was seen again, or deleted, meanwhile is left alone.
     rows = RawFragment.objects.filter(

@@ -126,7 +126,7 @@ def test_of_a_bound_number_those_go_first_that_would_be_deleted_first(owners: li
 def test_what_is_restored_stays_so_and_is_in_the_audit_log_where_it_ends_early(
     owners: list[User], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    restore, calls = lifecycle._restore, []
+    restore, calls = lifecycle.group_restore, []
 
     def busy_at_last(group: Group) -> Restored:
         calls.append(group)
@@ -134,7 +134,7 @@ def test_what_is_restored_stays_so_and_is_in_the_audit_log_where_it_ends_early(
             raise LockTimeout("lock_timeout", "somebody writes there")
         return restore(group)
 
-    monkeypatch.setattr(lifecycle, "_restore", busy_at_last)
+    monkeypatch.setattr(lifecycle, "group_restore", busy_at_last)
     with pytest.raises(CommandError, match="somebody writes there"):
         told(THING, "--user", "ada", "--field", "new")
 

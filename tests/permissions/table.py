@@ -78,6 +78,7 @@ TABLE: dict[str, Row] = {
     # Together with the permission to see values, which the same roles have.
     "correct values": Row("snapshots.correct_value", OPERATORS),
     "control jobs": Row("kernel.control_job", OPERATORS),
+    "archive fragments": Row("fragments.archive_fragment", OPERATORS),
     "restore fragments": Row("fragments.restore_fragment", OPERATORS),
     "dismiss fields": Row("fragments.dismiss_field", OPERATORS),
     "pause everything": Row("kernel.switch_pause", OPERATORS),

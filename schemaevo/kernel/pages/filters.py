@@ -2,16 +2,15 @@
 
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.translation import gettext_lazy as _
 
-from schemaevo.kernel.models import User
+from schemaevo.kernel.narrowing import ENTITY_TYPE, OWNER, Criterion, moment_read, owner_read
+from schemaevo.kernel.narrowing import user_named as user_named
+from schemaevo.kernel.narrowing import uuid_or_none as uuid_or_none
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -86,16 +85,7 @@ class TimeFilter(ExactFilter):
     lookup = "gte"
 
     def read(self, text: str) -> datetime:
-        moment = parse_datetime(text)
-        if moment is None:
-            day = parse_date(text)
-            if day is None:
-                raise ValueError(text)
-            moment = datetime(day.year, day.month, day.day)  # noqa: DTZ001  made aware below
-        try:
-            return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).astimezone(UTC)
-        except OverflowError:  # the first and the last day there are, in a zone far from UTC
-            raise ValueError(text) from None
+        return moment_read(text)
 
     def narrowed(self, queryset: QuerySet[Any], value: datetime) -> QuerySet[Any]:
         return queryset.filter(**{f"{self.column}__{self.lookup}": value})
@@ -124,39 +114,36 @@ class ChoiceFilter(PickFilter):
 class OwnerFilter(ExactFilter):
     """The owner, named by number, user name or e-mail."""
 
-    title = _("owner")
-    parameter_name = "owner"
-    column = "user_id"
+    title = OWNER.title
+    parameter_name = OWNER.parameter
+    column = OWNER.column
 
     def read(self, text: str) -> int:
-        found = user_named(text)
-        if found is None:
-            raise ValueError(text)
-        return found
+        return owner_read(text)
 
 
 class EntityTypeFilter(ExactFilter):
-    title = _("entity type")
-    parameter_name = "type"
-    column = "entity_type"
+    title = ENTITY_TYPE.title
+    parameter_name = ENTITY_TYPE.parameter
+    column = ENTITY_TYPE.column
 
 
-def user_named(text: str) -> int | None:
-    """The id of the user that a number, a user name or an e-mail names; None where it names nobody.
+class ByCriterion(ExactFilter):
+    """Narrows as its criterion says, by which others find the same rows without a request."""
 
-    A user name that looks like a number of somebody else wins over the number: it was typed as a name.
-    """
-    by_name = Q(username=text) | Q(email=text)
-    if text.isascii() and text.isdigit() and int(text) < 2**63:
-        by_name |= Q(pk=int(text))
-    matches = list(User.objects.filter(by_name).order_by("pk").values_list("pk", "username")[:10])
-    exact = [pk for pk, username in matches if username == text]
-    return exact[0] if exact else (matches[0][0] if matches else None)
+    criterion: ClassVar[Criterion]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return self.criterion.narrowed(queryset, self.value() or "")
 
 
-def uuid_or_none(text: str) -> uuid.UUID | None:
-    """The id that a text writes out, if it does."""
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
+class ChoiceByCriterion(PickFilter):
+    """The same, as a choice from what the criterion knows."""
+
+    criterion: ClassVar[Criterion]
+
+    def lookups(self, request: HttpRequest, model_admin: "ModelAdmin[Any]") -> list[tuple[str, Any]]:
+        return list(self.criterion.choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return self.criterion.narrowed(queryset, self.value() or "")
