@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from fragments.models import VERBS_OF, BulkAct, BulkList, BulkVerb, LifecycleState
+from fragments.models import VERBS_OF, BulkAct, BulkList, BulkState, BulkVerb, LifecycleState
 from fragments.selectors_bulk import ACT
 from fragments.selectors_narrowed import RowFilter
 from fragments.services.bulk_acts import bulk_act_begin
 from schemaevo.kernel.jobs import run_job
 from schemaevo.kernel.models import Job, JobState, User
-from tests.factories import SHELL, make_definition, make_run, make_version
+from tests.factories import NOON, SHELL, THING, make_definition, make_run, make_version
 from tests.lifecycle import put
 
 LIST_OF = {verb: listed for listed, verbs in VERBS_OF.items() for verb in verbs}
@@ -32,9 +32,33 @@ def make_act(verb: BulkVerb, given: dict[str, str] | None = None, **more: Any) -
     return bulk_act_begin(filtered=make_filter(verb, **(given or {})), verb=verb, **wanted)
 
 
-def make_waiting(*, user: User) -> BulkAct:
-    """An act on what that user has, which nobody has begun to do."""
-    return make_act(BulkVerb.DISMISS, {"owner": user.username})
+def make_done(*, user: User) -> BulkAct:
+    """An act on what that user has, which ended long ago."""
+    return BulkAct.objects.create(
+        verb=BulkVerb.DISMISS,
+        listed=BulkList.FIELDS,
+        filter={"owner": user.pk},
+        reason="they are noise",
+        state=BulkState.DONE,
+        bound_id=9,
+        last_id=9,
+        asked_count=3,
+        matched_count=3,
+        done_count=2,
+        skipped={"dismissed": 1},
+        refusals=[
+            {
+                "id": 1,
+                "owner": user.pk,
+                "entity_type": THING,
+                "field": "size",
+                "code": "dismissed",
+                "message": "",
+            }
+        ],
+        requested_by_name="tests",
+        finished_at=NOON,
+    )
 
 
 def work(act: BulkAct) -> BulkAct:
@@ -66,4 +90,4 @@ def put_field(name: str, state: LifecycleState) -> None:
     put(state, fragment_key=name)
 
 
-__all__ = ["BulkList", "declare", "make_act", "make_filter", "make_waiting", "put_field", "stock", "work"]
+__all__ = ["BulkList", "declare", "make_act", "make_done", "make_filter", "put_field", "stock", "work"]

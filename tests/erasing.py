@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 
-from fragments.models import EnhancementMode, RawFragmentAggregate
+from fragments.models import BulkVerb, EnhancementMode, RawFragmentAggregate
 from fragments.services.dismissals import field_dismiss
 from fragments.services.enhancement import enhancement_set
 from fragments.services.erasure import ERASE, entity_erase
@@ -34,6 +34,7 @@ from snapshots.domain.identity import entity_id
 from snapshots.models import Source
 from snapshots.services.corrections import Wanted, field_correct
 from snapshots.services.retractions import SETTLE_RETRACTION, source_retract
+from tests.bulk import make_act, work
 from tests.factories import (
     SHELL,
     THING,
@@ -171,6 +172,12 @@ def _governed(owner: User, admin: Actor) -> None:
     pattern_ignore(
         pattern=f"{MARK}_*", user_id=owner.pk, actor=admin, entity_type=THING, reason=f"{MARK} wants it"
     )
+    # All of it is skipped: the first rows stand in the act by the names of their fields.
+    act = make_act(
+        BulkVerb.RESTORE, {"owner": NAME, "q": f"{MARK}_only"}, reason=f"as {NAME} and {ONE}-key want"
+    )
+    assert work(act).refusals
+    work(make_act(BulkVerb.RESTORE, {}, reason="all"))
     for name, is_undone in (("weight", False), ("smell", True)):
         promoted = field_promote(
             user_id=owner.pk,

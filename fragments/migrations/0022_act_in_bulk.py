@@ -14,7 +14,7 @@ ARCHIVE = {("fragments", "rawfragment", "archive_fragment")}
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("fragments", "0020_let_erasures_through"),
+        ("fragments", "0021_add_field_totals"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
         ("auth", "0012_alter_user_first_name_max_length"),
         ("contenttypes", "0002_remove_content_type_name"),

@@ -68,14 +68,17 @@ class Piece:
     skipped: dict[str, int] = field(default_factory=dict)
     refusals: list[JsonObject] = field(default_factory=list)
 
-    def skip(self, row: Row, code: str, *, name: str | None = None, message: str = "") -> None:
-        """The row stays as it is, since so."""
+    def skip(
+        self, row: Row, code: str, *, name: str | None = None, message: str = "", entity: str | None = None
+    ) -> None:
+        """The row stays as it is, since so. `entity` is that of a fragment, by which an erasure finds it."""
         self.skipped[code] = self.skipped.get(code, 0) + 1
         self.refusals.append(
             {
                 "id": row.id,
                 "owner": row.user_id,
                 "entity_type": row.entity_type,
+                "entity": entity,
                 "field": name,
                 "code": code,
                 "message": message,
@@ -133,7 +136,7 @@ def _fragments(act: BulkAct, rows: Sequence[Row], skip: Callable[[Any], str]) ->
         _filter_of(act)
         .rows()
         .filter(pk__in=[row.id for row in rows])
-        .only("pk", "fragment_key", "lifecycle_state", "is_retracted")
+        .only("pk", "entity_id", "fragment_key", "lifecycle_state", "is_retracted")
         .in_bulk()
     )
     piece = Piece()
@@ -142,7 +145,8 @@ def _fragments(act: BulkAct, rows: Sequence[Row], skip: Callable[[Any], str]) ->
         there = found.get(row.id)
         code = CHANGED if there is None else skip(there)
         if code:
-            piece.skip(row, code, name=there.fragment_key if there else None)
+            whose = {"name": there.fragment_key, "entity": str(there.entity_id)} if there else {}
+            piece.skip(row, code, **whose)
         else:
             ready.append(row)
 

@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models import CharField
 
 from fragments.domain.erasing import Clearing, is_distinctive, reduced, without_examples
+from fragments.models import BulkAct
 from fragments.services.erasure_inventory import NAMED, Cleared
 from schemaevo.kernel.canonical import Json, canonical_json, decode_trusted
 from schemaevo.kernel.models import LIVE_JOB_STATES, AuditEvent, Erasure, Job, VerifyOutcome
@@ -23,7 +24,7 @@ ROWS_AT_ONCE: Final = 5_000
 #: Longer words are no keys.
 KEY_MAX: Final = 1_000
 _MARKS: Final = ".,:;!?()[]{}<>\"'`"
-_AUDIT, _JOBS, _VERIFY = (model._meta.db_table for model in (AuditEvent, Job, VerifyOutcome))
+_AUDIT, _JOBS, _VERIFY, _BULK = (model._meta.db_table for model in (AuditEvent, Job, VerifyOutcome, BulkAct))
 #: Of an event, whether it is about an entity that the owner still has.
 _OF_OWN_ENTITY: Final = """
     (target_type = 'snapshot' AND EXISTS (
@@ -168,6 +169,7 @@ _ABOUT: Final = {
     + _OF_OWN_ENTITY,
     _JOBS: "target LIKE %(part)s OR error LIKE '%%:%%'",
     _VERIFY: "examples @> %(example)s::jsonb",
+    _BULK: "filter ->> 'owner' = %(user)s::text OR refusals @> %(refusal)s::jsonb",
 }
 
 
@@ -178,6 +180,9 @@ def _own(erasure: Erasure) -> dict[str, Any]:
         "entity": None if is_owner else str(erasure.entity_id),
         "targets": canonical_json(erasure.targets),
         "part": f"%:{erasure.user_id}" if is_owner else None,
+        "refusal": canonical_json(
+            [{"owner": erasure.user_id}] if is_owner else [{"entity": str(erasure.entity_id)}]
+        ),
         "example": canonical_json([{"user_id": erasure.user_id}] if is_owner else [{"user_id": 0}]),
     }
 
@@ -212,6 +217,8 @@ def _changed(erasure: Erasure, called: Clearing, cleared: Cleared, row: dict[str
         after |= _of_job(erasure, row, before, after)
     elif cleared.table == _VERIFY and erasure.entity_id is None:
         after["examples"] = without_examples(after["examples"], user_id=erasure.user_id)
+    elif cleared.table == _BULK:
+        after |= _of_act(erasure, after)
     return {column: value for column, value in after.items() if value != before[column]}
 
 
@@ -241,6 +248,21 @@ def _of_event(
         or any(str(state.get(kind)) == str(own) for state in states)
     ):
         after |= {"before": reduced(before["before"]), "after": reduced(before["after"]), "reason": ""}
+    return after
+
+
+def _of_act(erasure: Erasure, cleared: dict[str, Json]) -> dict[str, Json]:
+    """What becomes of an act in bulk: rows of whom is erased do not stand in it any more, and a filter that meant their
+    rows alone says no more than that."""
+    kind, own = (
+        ("owner", erasure.user_id) if erasure.entity_id is None else ("entity", str(erasure.entity_id))
+    )
+    filtered, refusals = cleared["filter"], cleared["refusals"]
+    after: dict[str, Json] = {}
+    if isinstance(filtered, dict) and erasure.entity_id is None and filtered.get("owner") == own:
+        after["filter"] = reduced(filtered)
+    if isinstance(refusals, list):
+        after["refusals"] = [one for one in refusals if not (isinstance(one, dict) and one.get(kind) == own)]
     return after
 
 

@@ -17,6 +17,7 @@ from schemaevo.kernel.models import User
 from schemaevo.kernel.verification import Extent
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot, Observation, Source
+from tests.bulk import make_done
 from tests.enhancements import make_given_up, make_undone
 from tests.erasing import make_erased
 from tests.factories import (
@@ -89,6 +90,7 @@ def store(db: None) -> Store:
     verification_make(extent=Extent(), actor=SHELL)
     make_undone(user=owner, field="smell")
     make_erased(user=owner)
+    make_done(user=owner)
     make_given_up(user=owner, field="smell")
     enhancement_set(user_id=owner.pk, entity_type=THING, mode=EnhancementMode.OFF, actor=SHELL)
     make_totals()

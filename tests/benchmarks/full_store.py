@@ -240,6 +240,13 @@ _STATEMENTS = (
     SELECT o.id, %(type)s, (ARRAY['off', 'suggest', 'auto'])[1 + o.n %% 3], %(root)s
       FROM owner_at AS o
     """,
+    # --- what was done in bulk ---
+    """
+    INSERT INTO bulk_acts (verb, listed, filter, options, reason, state, bound_id, last_id, asked_count, matched_count,
+                           done_count, skipped, refusals, requested_by_id, requested_by_name, finished_at)
+    SELECT 'dismiss', 'undeclared_fields', jsonb_build_object('owner', o.id), '{}', 'they are noise', 'done', 9, 9, 3,
+           3, 2, '{"dismissed": 1}', '[]', %(root)s, 'root', now() FROM owner_at AS o
+    """,
     # --- whose entities were erased: begun, and ended ---
     """
     INSERT INTO erasures (user_id, entity_type, entity_id, reason, requested_by_id, requested_by_name, names, targets,
@@ -346,5 +353,5 @@ TABLES = (
         "schema_proposals",
         "schema_proposal_comments",
     ),
-    *("promotions", "enhancements", "enhancement_settings", "field_totals", "field_growth"),
+    *("promotions", "enhancements", "enhancement_settings", "bulk_acts", "field_totals", "field_growth"),
 )

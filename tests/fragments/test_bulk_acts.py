@@ -31,6 +31,7 @@ from fragments.services.bulk_acts import bulk_act_begin, bulk_act_cancel, bulk_a
 from fragments.services.dismissals import field_dismiss, field_snooze
 from fragments.services.enhancement import enhancement_set
 from fragments.services.ignore_lists import pattern_ignore
+from fragments.services.promotions import field_promote
 from registry.selectors import effective_schema
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.errors import Denied, DomainError
@@ -294,7 +295,7 @@ class Stop(Exception):
 
 def cut(monkeypatch: pytest.MonkeyPatch, *, after: int, error: Exception | None = None) -> list[int]:
     """The run ends after so many pieces, in the midst of the next one; the rows of each piece."""
-    act_on, seen = bulk_runs.piece_act, list[int]()
+    act_on, seen = bulk_pieces.piece_act, list[int]()
 
     def piece_act(act: BulkAct, rows: Any, actor: Actor) -> Any:
         done = act_on(act, rows, actor)
@@ -468,7 +469,7 @@ def test_who_may_not_do_it_to_one_row_may_not_do_it_to_many(ada: User) -> None:
 
 
 def test_one_field_that_breaks_costs_no_other(ada: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    promote = bulk_pieces.field_promote
+    promote = field_promote
 
     def broken(**given: Any) -> Any:
         promoted = promote(**given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -25,7 +26,7 @@ from tests.factories import SHELL, THING
 from tests.lifecycle import put
 from tests.permissions.proposals import in_review, proposal_of, stale, written
 from tests.permissions.scene import PASSWORD, SECRET, Scene
-from tests.permissions.services import ADDED, approved, promote, retracted
+from tests.permissions.services import ADDED, approved, archiving, newest_act, promote, retracted
 from tests.permissions.table import OUTSIDE, TABLE, Role
 from tests.proposals.approved import schema_admin
 
@@ -113,6 +114,10 @@ def note(scene: Scene) -> dict[str, str]:
 
 def approval(scene: Scene) -> dict[str, str]:
     return {"max_schemas": "20", "note": "fine"}
+
+
+def in_bulk(does: str, scene: Scene) -> str:
+    return f"?owner={scene.store.owner.username}&do={does}"
 
 
 def newest_promotion(scene: Scene) -> list[int]:
@@ -262,6 +267,34 @@ PAGES = [
         "control jobs",
         "control jobs",
         given=lambda s: {"type": THING, "owner": s.store.owner.username},
+    ),
+    # --- acts in bulk ---
+    Page(
+        "admin:fragments_rawfragment_bulk",
+        "archive fragments",
+        "archive fragments",
+        given=lambda s: {"reason": "old"},
+        query=lambda s: "?owner=owner-of-it",
+    ),
+    *(
+        Page(
+            "admin:fragments_rawfragmentaggregate_bulk",
+            does,
+            does,
+            given=lambda s: {"reason": "all of it"},
+            query=partial(in_bulk, do),
+        )
+        for do, does in (("promote", "promote fields"), ("dismiss", "dismiss fields"))
+    ),
+    Page("admin:fragments_bulkact_live", "see", args=lambda s: [newest_act(s)]),
+    *(
+        verb(
+            f"admin:fragments_bulkact_{does}",
+            "archive fragments",
+            lambda s: [newest_act(s)],
+            first=archiving,
+        )
+        for does in ("cancel", "resume")
     ),
     # --- lists as files: nothing is written, the log neither, before the file is read ---
     *(
@@ -416,6 +449,7 @@ PAGES = [
 #: The models that have pages, and who may see them. By hand only users and roles are written, by the lines above.
 SEEN: dict[str, str] = {
     "auth.group": "see users",
+    "fragments.bulkact": "see",
     "fragments.deadletter": "see",
     "fragments.enhancement": "see",
     "fragments.enhancementsetting": "see",

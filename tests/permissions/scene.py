@@ -24,6 +24,7 @@ from schemaevo.kernel.verification import Extent
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot, Observation, Source
 from tests.admin.addresses import OURS
+from tests.bulk import make_done
 from tests.enhancements import make_given_up, make_undone
 from tests.erasing import make_erased
 from tests.factories import (
@@ -135,6 +136,7 @@ def make_store(folder: Path) -> Store:
     make_undone(user=owner, field="smell")
     make_given_up(user=owner, field="smell", entity_type=OWN)
     make_erased(user=owner)
+    make_done(user=owner)
     enhancement_set(user_id=owner.pk, entity_type=OWN, mode=EnhancementMode.OFF, actor=SHELL)
     make_totals()
     return Store(

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
-from fragments.models import EnhancementMode, LifecycleState, Promotion, RawFragmentAggregate
+from fragments.models import (
+    BulkAct,
+    BulkVerb,
+    EnhancementMode,
+    LifecycleState,
+    Promotion,
+    RawFragmentAggregate,
+)
 from fragments.selectors_exports import observations_with_fragments
 from fragments.selectors_patterns import Candidate
 from fragments.services.aggregates_rebuild import aggregates_rebuild_inline, aggregates_rebuild_request
 from fragments.services.aggregates_verify import aggregates_verify_repair
+from fragments.services.bulk_acts import bulk_act_begin, bulk_act_cancel, bulk_act_resume
 from fragments.services.dismissals import field_dismiss, field_recall, field_snooze
 from fragments.services.dry_run import ingest_foresee
 from fragments.services.enhancement import enhancement_set, enhancement_turn
@@ -83,6 +92,7 @@ from snapshots.services.corrections import Wanted, correction_foresee, field_cor
 from snapshots.services.recomputation import recomputation_inline, recomputation_request
 from snapshots.services.retractions import retraction_undo, source_retract
 from snapshots.services.verify import Divergence, snapshot_repair, snapshots_verify_repair
+from tests.bulk import make_act
 from tests.factories import NOON, SHELL, THING, make_definition, make_lines, make_run, make_user
 from tests.lifecycle import put
 from tests.permissions.proposals import expiring, in_review, proposal_of, stale, written
@@ -151,6 +161,20 @@ def eligible(scene: Scene) -> None:
     sizes = [{"k": f"k{n}", "colour": "x", "size": n} for n in range(10)]
     make_run(records=sizes, user=scene.store.owner)
     enhancement_set(user_id=scene.store.owner.pk, entity_type=THING, mode=EnhancementMode.AUTO, actor=SHELL)
+
+
+def in_bulk(verb: BulkVerb, scene: Scene) -> object:
+    """Everything of the owner is acted on by who is there."""
+    return make_act(verb, {"owner": scene.store.owner.username}, actor=scene.actor)
+
+
+def archiving(scene: Scene) -> None:
+    """What the owner has is to be archived, and nobody has begun with it."""
+    make_act(BulkVerb.ARCHIVE, {"owner": scene.store.owner.username})
+
+
+def newest_act(scene: Scene) -> int:
+    return int(BulkAct.objects.latest("pk").pk)
 
 
 def promote(scene: Scene, actor: Actor) -> None:
@@ -529,6 +553,32 @@ SERVICES = [
         lambda s: fragments_restore(user_id=s.store.owner.pk, entity_type=THING, actor=s.actor),
         first=lambda s: put(LifecycleState.PENDING_DELETION),
     ),
+    *(
+        line(
+            row,
+            bulk_act_begin,
+            partial(in_bulk, verb),
+            said=verb.value,
+        )
+        for row, verb in (
+            ("archive fragments", BulkVerb.ARCHIVE),
+            ("restore fragments", BulkVerb.RESTORE),
+            ("promote fields", BulkVerb.PROMOTE),
+            ("dismiss fields", BulkVerb.DISMISS),
+        )
+    ),
+    line(
+        "archive fragments",
+        bulk_act_cancel,
+        lambda s: bulk_act_cancel(act_id=newest_act(s), actor=s.actor),
+        first=archiving,
+    ),
+    line(
+        "archive fragments",
+        bulk_act_resume,
+        lambda s: bulk_act_resume(act_id=newest_act(s), actor=s.actor),
+        first=archiving,
+    ),
     line(
         "set enhancement",
         enhancement_set,
@@ -673,6 +723,8 @@ SERVICES = [
 
 #: What takes an actor and asks them for nothing, and why that is right.
 UNGUARDED = {
+    "fragments.services.bulk_acts.act_finish": "the end of an act, by its job",
+    "fragments.services.bulk_pieces.piece_act": "a part of an act, by its job, which asks before",
     "schemaevo.kernel.audit.audit_record": "writes down what a service has allowed",
     "schemaevo.kernel.export_runs.export_audited": "writes down what export_stream, or a command, has allowed",
     "schemaevo.kernel.logins.password_watched": "writes down what the admin has allowed",
