@@ -53,6 +53,31 @@ class NoTypeKnown(Conflict):
         )
 
 
+class NotDeclared(NotFound):
+    """The field is not declared for the user; code `not_declared`."""
+
+    def __init__(self, entity_type: str, field: str) -> None:
+        super().__init__(
+            "not_declared",
+            f"{field} is not declared for this user; promote it, with the converters that its values need.",
+            entity_type=entity_type,
+            field=field,
+        )
+
+
+class DeclaredGlobally(Conflict):
+    """The field is the global schema's, which changes by proposals; code `declared_globally`."""
+
+    def __init__(self, entity_type: str, field: str) -> None:
+        super().__init__(
+            "declared_globally",
+            f"The global schema declares {field}: propose a converter for everybody, or override the converters in "
+            "this user's extension.",
+            entity_type=entity_type,
+            field=field,
+        )
+
+
 class PromotionNotFound(NotFound):
     """There is no such promotion; code `promotion_not_found`."""
 

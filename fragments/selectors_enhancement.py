@@ -27,6 +27,13 @@ class EnhancementOutlook:
     quota: Quota
 
 
+def enhancement_mode(*, user_id: int, entity_type: str) -> EnhancementMode:
+    """How far the schema of the user and type grows by itself."""
+    rows = EnhancementSetting.objects.filter(user_id=user_id, entity_type=entity_type)
+    mode = rows.values_list("mode", flat=True).first()
+    return EnhancementMode.SUGGEST if mode is None else EnhancementMode(mode)
+
+
 def enhancement_outlook(*, user_id: int, entity_type: str) -> EnhancementOutlook:
     """What is to be known before it is set, in as many queries however many fields there are."""
     setting = (

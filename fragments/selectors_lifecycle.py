@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Count, Min, Q, QuerySet
 
 from fragments.models import LifecycleState, RawFragment
+from schemaevo.kernel.pages.estimates import Amount, found_counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,19 @@ def deletable_fields(*, user_id: int, entity_type: str, fragment_key: str | None
 def deletable_types(*, user_id: int) -> list[Deletable]:
     """What waits of one user, exactly, by entity type."""
     return _told(_deletable(user_id), "entity_type")
+
+
+def field_counted(*, user_id: int, entity_type: str, fragment_key: str) -> dict[LifecycleState, Amount]:
+    """How many fragments of the field are in each state, those of retracted sources left out; many are estimated."""
+    rows = RawFragment.objects.filter(
+        user_id=user_id, entity_type=entity_type, fragment_key=fragment_key, is_retracted=False
+    )
+    return {state: found_counted(rows.filter(lifecycle_state=state)) for state in LifecycleState}
+
+
+def is_deletable(*, user_id: int, entity_type: str, fragment_key: str) -> bool:
+    """Whether anything of the field waits for its deletion."""
+    return _deletable(user_id).filter(entity_type=entity_type, fragment_key=fragment_key).exists()
 
 
 def deletable_at(expires_at: datetime) -> datetime:

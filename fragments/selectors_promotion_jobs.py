@@ -33,7 +33,7 @@ class PromotionJobs:
 
 def promotion_jobs(*, promotion: Promotion) -> PromotionJobs:
     """Those of the promotion's owner and type, and those of the whole type, which include it. Two queries at most."""
-    targets = [job_target(promotion.entity_type, user_id) for user_id in (promotion.user_id, None)]
+    targets = _targets(promotion.entity_type, promotion.user_id)
     live = Job.objects.filter(kind__in=[PROMOTE, RECOMPUTE], target__in=targets, state__in=LIVE_JOB_STATES)
     jobs = list(live.order_by("-requested_at"))
     moving = tuple(job for job in jobs if job.kind == PROMOTE)
@@ -44,3 +44,15 @@ def promotion_jobs(*, promotion: Promotion) -> PromotionJobs:
         kind=PROMOTE, target__in=targets, state__in=[JobState.FAILED, JobState.CANCELLED]
     )
     return PromotionJobs((), recomputing, ended.order_by("-requested_at").first())
+
+
+def jobs_moving(*, entity_type: str, user_id: int) -> list[Job]:
+    """The live jobs that look again at what waits of the owner and type, or of the whole type."""
+    live = Job.objects.filter(
+        kind=PROMOTE, target__in=_targets(entity_type, user_id), state__in=LIVE_JOB_STATES
+    )
+    return list(live.order_by("-requested_at"))
+
+
+def _targets(entity_type: str, user_id: int) -> list[str]:
+    return [job_target(entity_type, whose) for whose in (user_id, None)]

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import UTC
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from django.db.models import Q
 from django.utils import timezone
 
-from fragments.domain.ignoring import matching_pattern
+from fragments.domain.ignoring import matching_pattern, normalised_pattern
 from fragments.domain.recommendation import Refused
-from fragments.models import EnhancementMode, EnhancementSetting, FieldDismissal, IgnoredPattern
+from fragments.models import (
+    EnhancementMode,
+    EnhancementSetting,
+    FieldDismissal,
+    IgnoredPattern,
+    RawFragmentAggregate,
+)
 from fragments.selectors_aggregates import FieldKey
+
+#: Undeclared fields with which a pattern is compared before it is on a list.
+FIELDS_LOOKED_AT: Final = 5_000
 
 
 class Refusals(NamedTuple):
@@ -96,6 +105,35 @@ def types_turned_off(*, user_id: int | None) -> frozenset[str]:
         return frozenset()
     rows = EnhancementSetting.objects.filter(user_id=user_id, mode=EnhancementMode.OFF)
     return frozenset(rows.values_list("entity_type", flat=True))
+
+
+class PatternHits(NamedTuple):
+    """Which undeclared fields of an owner and type a pattern matches. Unless `is_whole`, there are more fields than
+    were looked at."""
+
+    names: tuple[str, ...]
+    is_whole: bool
+
+
+def fields_hit(*, user_id: int, entity_type: str, pattern: str) -> PatternHits:
+    """Which of the undeclared fields of the user and type the pattern matches, as an ignore list would. One query."""
+    rows = RawFragmentAggregate.objects.filter(
+        user_id=user_id, entity_type=entity_type, sample_count__gt=0
+    ).order_by("fragment_key")
+    found = list(rows.values_list("fragment_key", flat=True)[: FIELDS_LOOKED_AT + 1])
+    patterns = [normalised_pattern(pattern)]
+    hits = tuple(name for name in found[:FIELDS_LOOKED_AT] if matching_pattern(name, patterns) is not None)
+    return PatternHits(hits, len(found) <= FIELDS_LOOKED_AT)
+
+
+def dismissal_of(*, user_id: int, entity_type: str, name: str) -> FieldDismissal | None:
+    """What keeps the user's field from being recommended now: dismissed for good, or until a time that is to come."""
+    return FieldDismissal.objects.filter(
+        Q(until__isnull=True) | Q(until__gt=timezone.now()),
+        user_id=user_id,
+        entity_type=entity_type,
+        fragment_key=name,
+    ).first()
 
 
 def patterns_ignored(*, user_id: int | None) -> list[IgnoredPattern]:

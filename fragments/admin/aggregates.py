@@ -18,6 +18,7 @@ from fragments.admin.bulk_asking import BulkingAdmin
 from fragments.admin.field_displays import confidence_meter
 from fragments.admin.field_filters import OwnConfidenceFilter, SeenFromFilter, SeenToFilter
 from fragments.admin.field_of_owner import owner_context
+from fragments.admin.field_verbs.addresses import field_verb_urls, field_verbs
 from fragments.admin.fragments import FieldFilter, ListOwnerFilter, ListTypeFilter
 from fragments.admin.rebuild import rebuild_page
 from fragments.models import BulkList, RawFragmentAggregate
@@ -87,9 +88,13 @@ class RawFragmentAggregateAdmin(BulkingAdmin):
     change_form_outer_before_template = "admin/fragments/rawfragmentaggregate/page.html"
 
     def get_urls(self) -> list[URLPattern]:
-        """The page that asks for a rebuild, before the addresses of the rows."""
+        """The page that asks for a rebuild, and what is done about one field, before the addresses of the rows."""
         view = self.admin_site.admin_view(self.rebuild_view)
-        return [path("rebuild/", view, name="fragments_rawfragmentaggregate_rebuild"), *super().get_urls()]
+        return [
+            path("rebuild/", view, name="fragments_rawfragmentaggregate_rebuild"),
+            *field_verb_urls(self),
+            *super().get_urls(),
+        ]
 
     def rebuild_view(self, request: HttpRequest) -> HttpResponse:
         """What a rebuild does, and the form that asks for one; on POST the job is owed."""
@@ -137,11 +142,8 @@ class RawFragmentAggregateAdmin(BulkingAdmin):
             "samples": _samples(row) if sees_values else (),
             "may_see_values": sees_values,
             "share": percent(row.type_consistency) if row.dominant_type else NOTHING,
-            "behind_url": _list_url("rawfragment", behind),
-            "others_url": _list_url(
-                "rawfragmentaggregate", {"type": row.entity_type, "field": row.fragment_key}
-            ),
             "rebuilds": rebuilds_told(),
+            "verbs": field_verbs(request, row),
         }
 
     def export_lines(self, rows: Any) -> Iterable[JsonObject]:

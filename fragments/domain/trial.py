@@ -223,6 +223,14 @@ class Sampled:
     entity_key: str
     fields: Mapping[str, tuple[Side, Side]]
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether its snapshot would show something else of any of the fields."""
+        return any(
+            canonical_json(before.to_json()) != canonical_json(after.to_json())
+            for before, after in self.fields.values()
+        )
+
     def to_json(self) -> JsonObject:
         """As the result holds it."""
         return {

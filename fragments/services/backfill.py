@@ -109,18 +109,19 @@ def spots_promoted(*, entity_type: str, user_id: int, field: str, after: Spot | 
     return _spots(_CONCERNED, entity_type, user_id, field, after)
 
 
-def spots_of_entity(
-    *, entity_type: str, user_id: int, fields: Collection[str], entity_id: str
+def spots_of_entities(
+    *, entity_type: str, user_id: int, fields: Collection[str], entity_ids: Collection[str]
 ) -> dict[str, list[Spot]]:
-    """The fragments of the fields that wait, of one entity alone, by field. Locks nothing."""
+    """The fragments of the fields that wait, of these entities alone, by field. Locks nothing."""
     sql = f"""
         SELECT fragment_key, entity_id::text, id FROM raw_fragments
-         WHERE user_id = %s AND entity_id = %s AND fragment_key = ANY(%s) AND entity_type = %s AND {_WAITING}
-         ORDER BY fragment_key, id
+         WHERE user_id = %s AND entity_id = ANY(%s::uuid[]) AND fragment_key = ANY(%s) AND entity_type = %s
+           AND {_WAITING}
+         ORDER BY fragment_key, entity_id, id
         """  # noqa: S608
     found: dict[str, list[Spot]] = {}
     with connection.cursor() as cursor:
-        cursor.execute(sql, [user_id, entity_id, [*fields], entity_type])
+        cursor.execute(sql, [user_id, [*entity_ids], [*fields], entity_type])
         for field, *spot in cursor.fetchall():
             found.setdefault(field, []).append(Spot(*spot))
     return found

@@ -21,9 +21,10 @@ from django.db.models.functions import Now
 from fragments.models import ARCHIVED_BELOW, LifecycleState, RawFragment
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
-from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.canonical import JsonObject, require_storable
 from schemaevo.kernel.locks import LockSpace, hold
 
+MAY_ARCHIVE = "fragments.archive_fragment"
 #: Rows that one look finds, and that one transaction moves.
 PAGE_ROWS = 10_000
 MOVED_AT_ONCE = 1_000
@@ -241,6 +242,63 @@ def group_restore(group: Group) -> Restored:
         lifecycle_state=LifecycleState.ACTIVE, expires_at=None, archived_at=None
     )
     return Restored(promoted, active)
+
+
+def fragments_archive(
+    *,
+    user_id: int,
+    entity_type: str,
+    fragment_key: str,
+    actor: Actor,
+    reason: str = "",
+    at_most: int | None = None,
+    on_progress: Callable[[int], object] = lambda count: None,
+) -> int:
+    """What is active of the field is archived, whenever it was last seen; gives how many rows. Of `at_most` rows those
+    go first that were not seen for longest. Archived rows still count as evidence, are promoted like active ones, and
+    are active again once they are seen.
+
+    Rows are moved as others are, so many at once, each time in a transaction of its own. What is done stays done, and
+    is in the audit log, whatever ends it. Raises: Denied; Unstorable for such a reason; LockTimeout where others write
+    there for too long.
+    """
+    actor.require(MAY_ARCHIVE)
+    require_storable([fragment_key, reason])
+    active = RawFragment.objects.filter(
+        user_id=user_id,
+        entity_type=entity_type,
+        fragment_key=fragment_key,
+        lifecycle_state=LifecycleState.ACTIVE,
+        is_retracted=False,
+    )
+    found = list(active.order_by("last_seen_at", "id").values_list("id", flat=True)[:at_most])
+    archived = 0
+    try:
+        for ids in _pieces(iter(found)):
+            with transaction.atomic():
+                done = _archive(Group(user_id, entity_type, ids))
+            archived += done
+            on_progress(done)
+    finally:
+        if archived:
+            audit_record(
+                actor=actor,
+                action="fragment.archive",
+                target_type="fragments",
+                target_id=f"{entity_type}:{user_id}",
+                after={"archived": archived, "field": fragment_key},
+                reason=reason,
+            )
+    return archived
+
+
+def _archive(group: Group) -> int:
+    hold(LockSpace.FRAGMENTS, [(group.user_id, group.entity_type)])
+    # In a later statement than the one that took the lock: what was promoted, or retracted, meanwhile is left alone.
+    rows = RawFragment.objects.filter(
+        pk__in=group.fragment_ids, lifecycle_state=LifecycleState.ACTIVE, is_retracted=False
+    )
+    return rows.update(lifecycle_state=LifecycleState.ARCHIVED, archived_at=Now())
 
 
 def _pieces(ids: Iterator[int]) -> Iterator[list[int]]:

@@ -10,26 +10,19 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from fragments.errors import (
-    AlreadyDeclared,
-    NoFragments,
-    NoTypeKnown,
-    PromotionNotFound,
-    Undeclared,
-)
-from fragments.models import DismissalOrigin, Promotion, PromotionCause, PromotionState, RawFragment
+from fragments.domain.declaring import declaration_read, document_with, document_without
+from fragments.errors import NoTypeKnown, PromotionNotFound
+from fragments.models import DismissalOrigin, Promotion, PromotionCause, PromotionState
+from fragments.selectors_declaring import promotion_refusal
 from fragments.selectors_undo import undo_refusal
 from fragments.services.dismissals import field_dismiss
-from registry.domain.definition import Declaration, Definition
-from registry.domain.extension import Extension, parse_extension
-from registry.selectors import Standing, schema_standing
-from registry.services.activation import schema_activate
+from fragments.services.own_schemas import own_put_in_force
+from registry.selectors import schema_standing
 from registry.services.extensions import extension_add_fields, extension_remove_fields
 from registry.services.locking import hold_for_change, require_entity_type
-from registry.services.schemas import schema_register
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
-from schemaevo.kernel.canonical import Json, JsonObject, require_storable
+from schemaevo.kernel.canonical import JsonObject, require_storable
 
 MAY_PROMOTE = "fragments.promote_field"
 
@@ -68,24 +61,12 @@ def field_promote(
     require_entity_type(entity_type)
     if not declaration.get("type"):
         raise NoTypeKnown(entity_type, field)
-    declared = _parsed(field, declaration)
+    declared = declaration_read(field, declaration)
     hold_for_change(entity_type, user_id)
     standing = schema_standing(entity_type=entity_type, user_id=user_id)
-    effective = standing.definition
-    if effective is None:
-        raise Undeclared(entity_type)
-    if field in effective.fields:
-        raise AlreadyDeclared(entity_type, field, effective.fields[field].type.value)
-    known = RawFragment.objects.filter(
-        user_id=user_id, entity_type=entity_type, fragment_key=field, is_retracted=False
-    )
-    if not known.exists():
-        promoted_before = Promotion.objects.filter(
-            user_id=user_id, entity_type=entity_type, fragment_key=field
-        )
-        # What was promoted, undone and cleaned up since lives on in its observations.
-        if not promoted_before.exists():
-            raise NoFragments(entity_type, field)
+    refusal = promotion_refusal(standing=standing, entity_type=entity_type, user_id=user_id, field=field)
+    if refusal is not None:
+        raise refusal
     promotion = Promotion.objects.create(
         user_id=user_id,
         entity_type=entity_type,
@@ -101,7 +82,8 @@ def field_promote(
             entity_type=entity_type, user_id=user_id, declarations=[declared], actor=actor, note=why
         ).warning
     else:
-        warning = _put_in_force(standing, _with(effective, declared), actor, why)
+        assert standing.own is not None  # noqa: S101  else nothing is declared, and it would have been refused
+        warning = own_put_in_force(standing, document_with(standing.own.parsed, declared), actor, why)
     audit_record(
         actor=actor,
         action="promotion.begin",
@@ -150,7 +132,7 @@ def promotion_undo(*, promotion_id: int, actor: Actor, note: str = "") -> Promot
         )
     else:
         assert standing.own is not None  # noqa: S101  else it would have been refused
-        warning = _put_in_force(standing, _without(standing.own.parsed, field), actor, why)
+        warning = own_put_in_force(standing, document_without(standing.own.parsed, field), actor, why)
     before = promotion.state
     # Else it would be recommended again at once, and promoted again where that goes by itself.
     field_dismiss(
@@ -173,39 +155,3 @@ def promotion_undo(*, promotion_id: int, actor: Actor, note: str = "") -> Promot
         reason=note,
     )
     return Promoted(promotion, warning)
-
-
-def _parsed(field: str, declaration: Json) -> Declaration:
-    """Raises: InvalidExtension."""
-    return parse_extension({"additional_fields": {field: declaration}}).declaration(field)
-
-
-def _with(definition: Definition, declared: Declaration) -> JsonObject:
-    extension = Extension.of_own_schema(definition).with_fields([declared])
-    return _document(definition, extension)
-
-
-def _without(definition: Definition, field: str) -> JsonObject:
-    return _document(definition, Extension.of_own_schema(definition).without([field]))
-
-
-def _document(definition: Definition, extension: Extension) -> JsonObject:
-    """The definition with the fields and policies of the extension for its own; the kind order stays."""
-    document = definition.to_json()
-    document["fields"] = {name: field.to_json() for name, field in extension.additional_fields.items()}
-    document["merge_policies"] = {name: policy.to_json() for name, policy in extension.merge_policies.items()}
-    return document
-
-
-def _put_in_force(standing: Standing, document: JsonObject, actor: Actor, note: str) -> str:
-    """The document is the version in force of the user's own schema; gives what to tell about the quota."""
-    assert standing.own is not None  # noqa: S101  without a global schema nothing else is in force
-    registered = schema_register(
-        entity_type=standing.own.entity_type,
-        document=document,
-        actor=actor,
-        user_id=standing.own.user_id,
-        note=note,
-    )
-    activated = schema_activate(version_id=registered.version.pk, actor=actor)
-    return activated.quota_warning or registered.warning

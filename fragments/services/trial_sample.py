@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 from itertools import islice, zip_longest
 from typing import NamedTuple
 
-from fragments.domain.trial import Sampled, Side
-from fragments.services.backfill import fragments_foreseen, spots_of_entity, spots_waiting
+from fragments.domain.trial import Sampled
+from fragments.services.backfill import spots_waiting
+from fragments.services.sampling import Rules, sampled_of
 from fragments.services.trial_outlooks import Outlook, outlooks_of
 from registry.selectors_trials import Basis
-from snapshots.domain.merge import merged
-from snapshots.domain.observed import Observing
 from snapshots.selectors_samples import entities_showing, keys_of
-from snapshots.services.merging import histories_of
-from snapshots.services.observations import NewObservation
 from snapshots.services.waiting import lengths_of
 
 #: Entities shown, and users they are of.
@@ -60,11 +57,22 @@ def sample_of(
     in_turn = [one for turn in zip_longest(*by_user) for one in turn if one is not None]
     chosen = in_turn[:SAMPLE_ENTITIES]
     keys = keys_of(entity_ids=[entity for _, entity in chosen])
+    # One at a time: two long histories need not be in memory together.
     return tuple(
-        _sampled(outlooks[user_id], basis.entity_type, names, entity, keys[entity])
+        sampled
         for user_id, entity in chosen
         if entity in keys
+        for sampled in sampled_of(
+            rules=_rules(outlooks[user_id]),
+            entity_type=basis.entity_type,
+            names=names,
+            keys={entity: keys[entity]},
+        )
     )
+
+
+def _rules(outlook: Outlook) -> Rules:
+    return Rules(outlook.user_id, outlook.before, outlook.after, outlook.judged)
 
 
 def _entities(outlook: Outlook, basis: Basis, names: Collection[str]) -> list[str]:
@@ -85,28 +93,3 @@ def _entities(outlook: Outlook, basis: Basis, names: Collection[str]) -> list[st
     lengths = lengths_of(found)
     short = [entity for entity in found if lengths.get(entity, 0) <= SAMPLE_HISTORY_MAX]
     return short[:SAMPLE_ENTITIES]
-
-
-def _sampled(outlook: Outlook, entity_type: str, names: Collection[str], entity: str, key: str) -> Sampled:
-    history = histories_of([entity]).get(entity, [])
-    known = {observed.id for observed in history}
-    added = [new for new in _promotions(outlook, entity_type, entity) if new.id not in known]
-    together: list[Observing] = [*history, *added]
-    before = merged(history, outlook.before).values
-    after = merged(together, outlook.after).values
-    sides: Mapping[str, tuple[Side, Side]] = {
-        name: (Side.of(before, name), Side.of(after, name)) for name in sorted(names)
-    }
-    return Sampled(entity, outlook.user_id, key, sides)
-
-
-def _promotions(outlook: Outlook, entity_type: str, entity: str) -> Iterator[NewObservation]:
-    """The observations that the promotion would make of what waits of the entity."""
-    found = spots_of_entity(
-        entity_type=entity_type, user_id=outlook.user_id, fields=outlook.judged.keys(), entity_id=entity
-    )
-    for name, spots in found.items():
-        declared = outlook.judged[name]
-        yield from fragments_foreseen(
-            entity_type=entity_type, user_id=outlook.user_id, declared=declared, spots=spots
-        ).observations

@@ -13,7 +13,7 @@ from django.contrib.auth.models import Group
 from django.db.models import Model
 from django.urls import reverse
 
-from fragments.models import LifecycleState, Promotion
+from fragments.models import LifecycleState, Promotion, RawFragmentAggregate
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import schema_standing
 from registry.services.proposal_apply import proposal_apply
@@ -26,7 +26,15 @@ from tests.factories import SHELL, THING
 from tests.lifecycle import put
 from tests.permissions.proposals import in_review, proposal_of, stale, written
 from tests.permissions.scene import PASSWORD, SECRET, Scene
-from tests.permissions.services import ADDED, approved, archiving, newest_act, promote, retracted
+from tests.permissions.services import (
+    ADDED,
+    approved,
+    archiving,
+    mismatched,
+    newest_act,
+    promote,
+    retracted,
+)
 from tests.permissions.table import OUTSIDE, TABLE, Role
 from tests.proposals.approved import schema_admin
 
@@ -97,6 +105,24 @@ def proposal_verb(
 
     name = f"admin:registry_proposal_{action}"
     return Page(name, sees or does, does, lambda s: [proposal_of(s).pk], as_shown, first=first)
+
+
+def field_verb(
+    name: str,
+    does: str,
+    field: str = "smell",
+    first: Callable[[Scene], object] = lambda scene: None,
+    **given: str,
+) -> Page:
+    """The address of what is done about one undeclared field of the owner."""
+
+    def aggregate(scene: Scene) -> list[Any]:
+        rows = RawFragmentAggregate.objects.filter(fragment_key=field, user=scene.store.owner)
+        # Where none waits before `first` is done, the address stands all the same.
+        return [rows[0].pk if rows else 0]
+
+    address = f"admin:fragments_rawfragmentaggregate_{name}"
+    return Page(address, does, does, aggregate, lambda s: given, first=first)
 
 
 NEW = "battery-staple-7"
@@ -296,6 +322,11 @@ PAGES = [
         )
         for does in ("cancel", "resume")
     ),
+    field_verb("promote", "promote fields", type="string"),
+    field_verb("dismiss", "dismiss fields", what="snooze", until="2100-01-01T00:00"),
+    field_verb("ignore", "ignore fields", what="ignore", pattern="smell"),
+    field_verb("archive", "archive fragments", reason="noise"),
+    field_verb("converters", "extend schemas", "mine", mismatched, converter="number_to_string"),
     # --- lists as files: nothing is written, the log neither, before the file is read ---
     *(
         Page(f"admin:{name}_export", sees, sees, given=lambda s: {"format": "csv"}, done=200, writes=False)

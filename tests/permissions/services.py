@@ -27,9 +27,10 @@ from fragments.services.dismissals import field_dismiss, field_recall, field_sno
 from fragments.services.dry_run import ingest_foresee
 from fragments.services.enhancement import enhancement_set, enhancement_turn
 from fragments.services.erasure import entity_erase, owner_erase
+from fragments.services.field_converters import field_converters_add
 from fragments.services.ignore_lists import pattern_ignore, pattern_recall
 from fragments.services.ingest import Input, ingest
-from fragments.services.lifecycle import CLEANUP, fragments_restore
+from fragments.services.lifecycle import CLEANUP, fragments_archive, fragments_restore
 from fragments.services.lifecycle_runs import lifecycle_inline
 from fragments.services.patterns import candidates_propose
 from fragments.services.promotions import field_promote, promotion_undo
@@ -186,6 +187,11 @@ def promote(scene: Scene, actor: Actor) -> None:
         declaration={"type": "string"},
         actor=actor,
     )
+
+
+def mismatched(scene: Scene) -> None:
+    """A value of a field of the owner's extension waits, since it does not fit."""
+    make_run(records=[{"k": "one", "mine": 5}], user=scene.store.owner)
 
 
 def approved(scene: Scene) -> Proposal:
@@ -580,6 +586,16 @@ SERVICES = [
         first=archiving,
     ),
     line(
+        "archive fragments",
+        fragments_archive,
+        lambda s: fragments_archive(
+            user_id=s.store.owner.pk,
+            entity_type=THING,
+            fragment_key=s.store.fragment.fragment_key,
+            actor=s.actor,
+        ),
+    ),
+    line(
         "set enhancement",
         enhancement_set,
         lambda s: enhancement_set(
@@ -613,6 +629,11 @@ SERVICES = [
         first=absorbed_and_undone,
     ),
     line("promote fields", field_promote, lambda s: promote(s, s.actor)),
+    line(
+        "extend schemas",
+        field_converters_add,
+        lambda s: field_converters_add(**extended(s), field="mine", converters=["number_to_string"]),
+    ),
     line(
         "promote fields",
         promotion_undo,
@@ -725,6 +746,7 @@ SERVICES = [
 UNGUARDED = {
     "fragments.services.bulk_acts.act_finish": "the end of an act, by its job",
     "fragments.services.bulk_pieces.piece_act": "a part of an act, by its job, which asks before",
+    "fragments.services.own_schemas.own_put_in_force": "part of promoting, undoing, converting, whose services ask",
     "schemaevo.kernel.audit.audit_record": "writes down what a service has allowed",
     "schemaevo.kernel.export_runs.export_audited": "writes down what export_stream, or a command, has allowed",
     "schemaevo.kernel.logins.password_watched": "writes down what the admin has allowed",

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from fragments.selectors_promotions import promotion_preview
 from fragments.selectors_recommendations import recommendation_of_field
 from fragments.services.backfill_runs import PROMOTE
+from fragments.services.promotion_outlook import promotion_outlook
 from fragments.services.promotions import field_promote
 from registry.domain.converters import CONVERTERS
 from registry.domain.definition import Declaration, Strategy
@@ -54,6 +54,9 @@ class Command(ServiceCommand):
         declaration = _declaration(user.pk, entity_type, field, options)
         is_dry_run: bool = options["dry_run"]
         with transaction.atomic(), writing(is_dry_run=is_dry_run):
+            outlook = promotion_outlook(
+                user_id=user.pk, entity_type=entity_type, field=field, declaration=declaration, at_most=None
+            )
             promoted = field_promote(
                 user_id=user.pk,
                 entity_type=entity_type,
@@ -62,14 +65,21 @@ class Command(ServiceCommand):
                 actor=Actor.shell(),
                 note=options["note"],
             )
-            declared = Declaration.from_json(field, promoted.promotion.declaration)
-            preview = promotion_preview(user_id=user.pk, entity_type=entity_type, field=declared.field)
+        declared = Declaration.from_json(field, promoted.promotion.declaration)
+        preview = outlook.fragments
+        quota = outlook.declaring.quota if outlook.declaring else None
         would = "Nothing was written. It would be " if is_dry_run else ""
         self.say(f"{would}{entity_type} ({user}): {field} is declared as {declared.field.type.value}.")
         self.say(
             f"{preview.promoted} waiting fragments fit, {preview.converted} of them by a converter; "
             f"{preview.misfit} do not and stay."
         )
+        if quota is not None:
+            said = (
+                f"{one.now.usage} → {one.after.usage} of {one.now.maximum} {one.now.limit.value}"
+                for one in quota.limits
+            )
+            self.say(f"The owner's quota: {', '.join(said)}.")
         result: JsonObject = {
             "entity_type": entity_type,
             "user": user.username,
@@ -78,6 +88,7 @@ class Command(ServiceCommand):
             "fitting": preview.fitting,
             "converted": preview.converted,
             "misfit": preview.misfit,
+            "quota": [one.to_json() for one in quota.limits] if quota else None,
             "dry_run": is_dry_run,
             **told(self, promoted.warning),
         }
