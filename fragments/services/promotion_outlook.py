@@ -152,4 +152,5 @@ def _sample(rules: Rules, entity_type: str, name: str, entities: Sequence[str]) 
         names=[name],
         keys={entity: keys[entity] for entity in short if entity in keys},
     )
-    return tuple(sorted(found, key=lambda sampled: not sampled.is_changed)[:SAMPLE_ENTITIES])
+    first = sorted(found, key=lambda sampled: (not sampled.is_changed, sampled.entity_key))
+    return tuple(first[:SAMPLE_ENTITIES])

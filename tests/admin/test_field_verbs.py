@@ -194,6 +194,19 @@ def test_promoting_tells_what_the_chosen_declaration_comes_to_and_then_does_it(
     assert "The field is declared." in client.get(answer["Location"]).content.decode()
 
 
+def test_converters_that_do_not_end_in_the_type_are_left_out_and_told(
+    owner: User, client_of: Callable[[str], Client]
+) -> None:
+    client = client_of("schema_admin")
+    chosen: dict[str, Any] = {"type": "string", "converter": ["string_to_number", "number_to_string"]}
+    html = look(client, "promote", **chosen)
+    assert "Left out, since it does not end in string: string_to_number." in text_of(html)
+    assert [fact(html, name) for name in ("fitting", "converted")] == ["2", "2"]
+    client.post(at("promote"), chosen)
+    [converter] = Promotion.objects.get().declaration["converters"]
+    assert converter["function"] == "number_to_string"
+
+
 def test_who_may_not_see_values_is_only_told_which_entities_change(owner: User) -> None:
     login = make_login(role=None)
     login.user_permissions.add(*Permission.objects.filter(codename__in=["promote_field"]))

@@ -58,13 +58,22 @@ class PromoteForm(forms.Form):
     note = ReasonField(help_text=_("Stands in the audit log, and on the page of the promotion."))
 
     @property
+    def left_out(self) -> list[str]:
+        """Converters that are ticked and do not end in the type: whoever chose another type has left them so."""
+        said = self.cleaned_data
+        kind = said.get("type")
+        return [name for name in said.get("converter", ()) if CONVERTERS[name].target.value != kind]
+
+    @property
     def declaration(self) -> JsonObject:
         """The declaration as an additional field of an extension is written."""
         said = self.cleaned_data
         declaration: JsonObject = {
             "type": said["type"],
             # However they were ticked: in the order in which they have to be asked.
-            "converters": [converter.to_json() for converter in in_order({*said["converter"]})],
+            "converters": [
+                converter.to_json() for converter in in_order({*said["converter"]} - {*self.left_out})
+            ],
         }
         if said["strategy"]:
             declaration["merge_policy"] = {"strategy": said["strategy"]}
@@ -97,7 +106,8 @@ def promote_page(model_admin: StoreAdmin, request: HttpRequest, row: RawFragment
         title=_now("Promote %(field)s") % {"field": row.fragment_key},
         found=found,
         form=form,
-        chosen=_chosen(form),
+        chosen=_chosen(form, is_valid=is_valid),
+        left_out=form.left_out if is_valid else [],
         types=[one.value for one in FieldType],
         converters=[(name, spec.source.value, spec.target.value) for name, spec in CONVERTERS.items()],
         strategies=[(one.value, words) for one, words in STRATEGIES.items()],
@@ -151,11 +161,12 @@ def _asked(request: HttpRequest, found: Recommendation | None) -> QueryDict:
     return asked
 
 
-def _chosen(form: PromoteForm) -> dict[str, Any]:
+def _chosen(form: PromoteForm, *, is_valid: bool) -> dict[str, Any]:
     """What the form says, so that it can be shown again, whether it makes sense or not."""
+    left_out = form.left_out if is_valid else []
     return {
         "type": form["type"].value() or "",
-        "converter": form["converter"].value() or [],
+        "converter": [name for name in form["converter"].value() or [] if name not in left_out],
         "strategy": form["strategy"].value() or Strategy.LAST_WRITE.value,
     }
 
