@@ -394,7 +394,15 @@ UNFOLD = {
         lambda request: static("schemaevo/reach.css"),
         lambda request: static("schemaevo/sources.css"),
         lambda request: static("schemaevo/entities.css"),
+        lambda request: static("schemaevo/views.css"),
     ],
+    # Where there are links of our own, Unfold's one to the password is not shown.
+    "ACCOUNT": {
+        "navigation": [
+            {"title": _("My views"), "link": reverse_lazy("views")},
+            {"title": _("Change password"), "link": reverse_lazy("admin:password_change")},
+        ]
+    },
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,

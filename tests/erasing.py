@@ -27,7 +27,7 @@ from registry.services.quotas import quota_set_maximum
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
 from schemaevo.kernel.jobs import job_request, run_job
-from schemaevo.kernel.models import Erasure, Job, JobState, User
+from schemaevo.kernel.models import Erasure, Job, JobState, SavedView, User
 from schemaevo.kernel.verification import Extent
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.domain.identity import entity_id
@@ -85,6 +85,7 @@ def make_marked(*, entities: int = 3) -> Marked:
     _refusals(owner, other)
     _governed(owner, admin)
     _written(owner, other, admin)
+    _viewed(owner, other, admin)
     _signed_in(owner)
     return Marked(owner, other)
 
@@ -248,6 +249,23 @@ def _written(owner: User, other: User, admin: Actor) -> None:
         action_flag=2,
         change_message=f"{NAME} at {ONE}-key",
     )
+
+
+def _viewed(owner: User, other: User, admin: Actor) -> None:
+    """How people narrowed lists, by whatever names somebody there."""
+    login = admin.require_login()
+    for login_of_it, name, query in (
+        (login, "by name", {"owner": NAME}),
+        (login, "by mail", {"q": MAIL}),
+        (login, f"of {FIRST}", {"type": THING}),
+        (login, "by key", {"q": f"{MARK}-key-0"}),
+        (login, "by the one key", {"key": f"{ONE}-key"}),
+        (owner, "mine", {"q": MARK}),
+        (login, "of another", {"owner": other.username}),
+    ):
+        SavedView.objects.create(
+            login=login_of_it, list_name="snapshots_entitysnapshot", name=name, query=query, is_shared=True
+        )
 
 
 def owner_fragments(owner: User, name: str) -> int:

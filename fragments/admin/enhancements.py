@@ -20,6 +20,7 @@ from fragments.services.enhancement import ATTEMPTS_MAX, MAY_SET
 from schemaevo.kernel.pages.display import ago, amount, badge, code, moment, row_link, short
 from schemaevo.kernel.pages.filters import ChoiceFilter, EntityTypeFilter, OwnerFilter
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 ENHANCEMENT_TONES = {
     EnhancementState.PROMOTED: "good",
@@ -67,6 +68,7 @@ class EnhancementAdmin(KeysetAdmin):
         "next_try",
     )
     list_filter = (OwnerFilter, EntityTypeFilter, FieldFilter, EnhancementStateFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (ReadyView(_("Given up"), {"state": "given_up"}),)
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field")
     change_form_outer_before_template = "admin/fragments/enhancement/page.html"

@@ -48,6 +48,7 @@ from schemaevo.kernel.pages.filters import (
 )
 from schemaevo.kernel.pages.keyset import Keyset
 from schemaevo.kernel.pages.rights import may_see_values
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 
 class FieldFilter(ByCriterion):
@@ -125,6 +126,10 @@ class RawFragmentAdmin(BulkingAdmin):
         LifecycleFilter,
         ValueTypeFilter,
         FragmentEntityFilter,
+    )
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("Did not fit"), {"reason": "type_mismatch"}),
+        ReadyView(_("Waits for deletion"), {"state": "pending_deletion"}),
     )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field, or an id")

@@ -28,6 +28,7 @@ from schemaevo.kernel.pages.display import amount, badge, code, moment, short
 from schemaevo.kernel.pages.filters import ChoiceFilter, EntityTypeFilter, OwnerFilter
 from schemaevo.kernel.pages.job_progress import Progress
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 PROMOTION_TONES = {
     PromotionState.RUNNING: "busy",
@@ -76,6 +77,10 @@ class PromotionAdmin(KeysetAdmin):
         "asked",
     )
     list_filter = (OwnerFilter, EntityTypeFilter, FieldFilter, PromotionStateFilter, CauseFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("Running"), {"state": "running"}),
+        ReadyView(_("Undone"), {"state": "undone"}),
+    )
     search_fields = ("fragment_key",)
     search_help_text = _("Name of a field, or the number of a promotion")
     change_form_outer_before_template = "admin/fragments/promotion/page.html"

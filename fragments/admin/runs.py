@@ -36,6 +36,7 @@ from schemaevo.kernel.pages.filters import (
 )
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import may_see_values
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 RUN_TONES = {
     IngestState.RUNNING: "busy",
@@ -98,6 +99,10 @@ class IngestRunAdmin(KeysetAdmin):
         "started",
     )
     list_filter = (EntityTypeFilter, RunStateFilter, LeftOpenFilter, RunNameFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("To be run again"), {"outcome": "open"}),
+        ReadyView(_("Running"), {"state": "running"}),
+    )
     search_fields = ("=id",)
     search_help_text = _("Number of a run")
     fieldsets: ClassVar[Any] = (

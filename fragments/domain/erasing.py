@@ -7,9 +7,10 @@ or a small number, is not looked for in what people wrote: it would clear what s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from schemaevo.kernel.canonical import Json, JsonObject
 
@@ -96,6 +97,26 @@ def without_examples(document: Json, *, user_id: int) -> Json:
 
 def _is_of(item: Json, user_id: int) -> bool:
     return isinstance(item, dict) and user_id in (item.get("user_id"), item.get("owner"))
+
+
+def view_names(
+    name: str, query: Mapping[str, str], called: Clearing, meant: Mapping[str, Collection[str]]
+) -> bool:
+    """Whether a saved view is about whom is erased: they stand as a word in one of its filters or in its own name, or
+    a filter says just what it means them by, which may be as short as a number (`meant`, in lower case, by filter)."""
+    told = any(
+        text in meant.get(filter_name, ()) or _id_in(text) in meant.get(filter_name, ())
+        for filter_name, text in ((key, said.strip().lower()) for key, said in query.items())
+    )
+    return told or any(map(called.is_in, (name, *query.values())))
+
+
+def _id_in(text: str) -> str:
+    """The id that a text writes out, in whichever form, as it is written here; the text itself where it is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return text
 
 
 def added(counts: JsonObject, more: Iterable[tuple[str, int]]) -> JsonObject:

@@ -22,6 +22,7 @@ from schemaevo.kernel.erasing import OwnerErased
 from schemaevo.kernel.errors import Conflict, Invalid, NotFound
 from schemaevo.kernel.jobs import job_request
 from schemaevo.kernel.models import Erasure, Job, User
+from schemaevo.kernel.saved_views import views_of_login
 from snapshots.domain.identity import entity_id
 from snapshots.models import EntitySnapshot
 
@@ -162,6 +163,7 @@ def _targets(user: User) -> JsonObject:
         "promotion": numbers(Promotion),
         "quota_request": numbers(QuotaRequest),
         "job": [str(number) for number in jobs],
+        "saved_view": [str(view.pk) for view in views_of_login(login=user)],
     }
 
 

@@ -40,7 +40,7 @@ from registry.models import (
     SchemaVersion,
     UserQuota,
 )
-from schemaevo.kernel.models import AuditEvent, Erasure, Job, JobLogLine, Pause, VerifyOutcome
+from schemaevo.kernel.models import AuditEvent, Erasure, Job, JobLogLine, Pause, SavedView, VerifyOutcome
 from snapshots.models import Correction, EntitySnapshot, Observation, RecomputeFailure, Retraction, Source
 
 
@@ -100,11 +100,19 @@ OF_OWNER: Final = (
     Owned(UserQuota, "user_id"),
     Owned(QuotaNotice, "user_id"),
     Owned(ProposalNotice, "login_id"),
+    Owned(SavedView, "login_id"),
     Owned(RawFragmentAggregateSource, "user_id"),
     Owned(RawFragmentAggregate, "user_id"),
     Owned(Retraction, "user_id"),
     Owned(Source, "user_id"),
 )
+
+#: Filters of lists in which an owner is named, by number too; in which an entity is, by its key or its id; and what is
+#: searched for, which may be any of them.
+OWNER_FILTERS: Final = frozenset({"owner", "who"})
+KEY_FILTERS: Final = frozenset({"key"})
+ENTITY_FILTERS: Final = frozenset({"entity"})
+SEARCH: Final = "q"
 
 #: Columns that hold the name of somebody who did something, as it was then.
 NAMED: Final = frozenset({"actor_name", "granted_by_name", "made_by_name", "requested_by_name", "paused_by"})
@@ -147,6 +155,8 @@ OTHERWISE: Final[Mapping[str, str]] = {
     "field_totals.fragment_key": "fields that nobody else has go",
     "erasures.names": "emptied at the end",
     "erasures.targets": "emptied at the end",
+    "saved_views.name": "views that name the owner or the entity, in a filter or by their own name, are deleted",
+    "saved_views.query": "views that name the owner or the entity, in a filter or by their own name, are deleted",
     "users.username": "the row stays as a shell, since its number is referred to",
     "users.password": "made unusable",
     "users.email": "emptied",
@@ -186,6 +196,7 @@ HARMLESS: Final[Mapping[str, str]] = {
     "ingest_runs.content_hash": "the hash of a whole file; by it a file that comes again keeps its time",
     "ingest_runs.options": "names of fields as whoever ran it gave them, and the owner's number",
     "jobs.target": "a number, or an entity type",
+    "saved_views.list_name": _WORDS,
     "schema_proposals.apply_jobs": "ids of jobs",
     "schema_proposals.undo_jobs": "ids of jobs",
     "schema_proposals.edits": _GLOBAL,

@@ -26,6 +26,7 @@ from fragments.services.erasure_inventory import CLEARED, OF_OWNER
 from fragments.services.erasure_letters import letters_look
 from fragments.services.erasure_person import person_erase, shell_name, traces_erase
 from fragments.services.erasure_texts import rows_clear, rows_look
+from fragments.services.erasure_views import views_look
 from registry.models import ProposalTrial
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.audit import audit_record
@@ -33,7 +34,7 @@ from schemaevo.kernel.canonical import Json, JsonObject, canonical_json
 from schemaevo.kernel.erasing import erasing_mark
 from schemaevo.kernel.jobs import Lease
 from schemaevo.kernel.locks import LockSpace, hold
-from schemaevo.kernel.models import Erasure
+from schemaevo.kernel.models import Erasure, SavedView
 
 #: Rows of an owner that one transaction deletes, where they are no entities.
 ROWS_AT_ONCE: Final = 1_000
@@ -201,6 +202,13 @@ def _texts(erasure: Erasure, place: Json) -> Piece:
     return Piece(counts, [table + 1, None] if table + 1 < len(CLEARED) else None)
 
 
+def _views(erasure: Erasure, place: Json) -> Piece:
+    """Saved views of lists, whosever they are, that name whom is erased."""
+    look = views_look(erasure, called_in_texts(erasure), place if isinstance(place, int) else 0)
+    deleted, _ = SavedView.objects.filter(pk__in=look.ids).delete()
+    return Piece({SavedView._meta.db_table: deleted}, look.last)
+
+
 def _owned(erasure: Erasure, place: Json) -> Piece:
     """What the owner has beside entities, table by table."""
     table = place if isinstance(place, int) else 0
@@ -275,12 +283,14 @@ def _finish(erasure: Erasure, place: Json) -> Piece:
 STEPS: Final[Sequence[Step]] = (
     _wait_for_writers,
     _texts,
+    _views,
     _contents,
     _letters,
     _trials,
     _runs,
     _owned,
     _texts,
+    _views,
     _person,
     _finish,
 )
@@ -290,5 +300,6 @@ STEPS_OF_ENTITY: Final[Sequence[Step]] = (
     _letters,
     _trials,
     _texts,
+    _views,
     _finish,
 )

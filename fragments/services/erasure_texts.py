@@ -58,7 +58,7 @@ def rows_look(erasure: Erasure, called: Clearing, cleared: Cleared, after: str |
     rows, last = _rows(erasure, called, cleared, after)
     keys: list[str] = []
     if erasure.entity_id is None and cleared.written:
-        keys = _keys_in(erasure, (row[column] for row in rows for column in cleared.written))
+        keys = keys_in(erasure, (row[column] for row in rows for column in cleared.written))
         called = Clearing((*called.names, *keys), called.instead)
     changes = [Change(row[cleared.key], _changed(erasure, called, cleared, row)) for row in rows]
     return Look([change for change in changes if change.columns], last, keys)
@@ -107,7 +107,7 @@ def _rows(
         return rows, str(last) if count == ROWS_AT_ONCE else None
 
 
-def _keys_in(erasure: Erasure, texts: Iterable[str | None]) -> list[str]:
+def keys_in(erasure: Erasure, texts: Iterable[str | None]) -> list[str]:
     """The keys of entities that the owner still has and that stand in these texts as words."""
     words = {
         word

@@ -15,6 +15,7 @@ from registry.quota_displays import owner_link
 from schemaevo.kernel.pages.display import amount, badge, moment
 from schemaevo.kernel.pages.filters import ChoiceFilter, OwnerFilter, PickFilter
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 
 class LimitFilter(ChoiceFilter):
@@ -52,6 +53,7 @@ class QuotaNoticeAdmin(KeysetAdmin):
     begins_at = (_("Quotas"), "admin:registry_userquota_changelist")
     list_display = ("crossed", "owner", "what", "shown_threshold", "usage_then", "shown_state", "mailed")
     list_filter = (OwnerFilter, LimitFilter, ThresholdFilter, HoldsFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (ReadyView(_("Holds still"), {"holds": "1"}),)
     fieldsets: ClassVar[Any] = (
         (
             None,

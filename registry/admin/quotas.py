@@ -44,6 +44,7 @@ from schemaevo.kernel.pages.finding_tables import finding_table_provider
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import actor_of
 from schemaevo.kernel.pages.verbs import refusals_told, verb_page
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 MAY_ASK = "registry.request_quota"
 MAY_DECIDE = "registry.decide_quota"
@@ -89,6 +90,10 @@ class UserQuotaAdmin(KeysetAdmin):
     )
     list_display = ("owner", "schemas", "shown_fields", "changed")
     list_filter = (OwnerFilter, FullnessFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("From 80 %"), {"fullness": "near"}),
+        ReadyView(_("Full"), {"fullness": "full"}),
+    )
     list_before_template = "admin/registry/userquota/find.html"
     change_form_outer_before_template = "admin/registry/userquota/page.html"
 

@@ -22,6 +22,7 @@ from registry.selectors_timeline import Timeline, schema_timeline
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pages.display import NOTHING, amount, badge, code, json_block, moment, row_link
 from schemaevo.kernel.pages.filters import EntityTypeFilter, OwnerFilter, PickFilter
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 
 class ScopeFilter(PickFilter):
@@ -139,6 +140,7 @@ class SchemaVersionAdmin(ReadOnlyAdmin):
         "by",
     )
     list_filter = (EntityTypeFilter, ScopeFilter, OwnerFilter, InForceFilter, RetiredFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (ReadyView(_("In force"), {"in_force": "1"}),)
     search_fields = ("entity_type__startswith",)
     search_help_text = _("Beginning of an entity type")
     list_select_related = ("user", "created_by")

@@ -35,6 +35,8 @@ class LockSpace(enum.IntEnum):
     #: The beginning of ingest runs over one content: who is first gives the others its time. Taken alone, in a
     #: transaction that only inserts the run's row. Key: (content_hash, entity_type).
     INGEST_RUN = 60
+    #: How many views a login has saved; taken alone. Key: (login_id,).
+    SAVED_VIEWS = 70
 
 
 Key = tuple[str | int, ...]

@@ -16,6 +16,7 @@ from schemaevo.kernel.models_erasures import Erasure as Erasure
 from schemaevo.kernel.models_figures import DailyFigure as DailyFigure
 from schemaevo.kernel.models_verification import VerifyOutcome as VerifyOutcome
 from schemaevo.kernel.models_verification import VerifyScope as VerifyScope
+from schemaevo.kernel.models_views import SavedView as SavedView
 
 
 def validate_time_zone(name: str) -> None:

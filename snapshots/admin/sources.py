@@ -21,6 +21,7 @@ from schemaevo.kernel.pages.display import NOTHING, badge, code, moment
 from schemaevo.kernel.pages.filters import OwnerFilter, PickFilter, PrefixFilter
 from schemaevo.kernel.pages.job_progress import Progress
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.views_bar import ReadyView
 from snapshots.admin.observations import owner_name, retracted_badge
 from snapshots.admin.retractions import retract_page, undo_page
 from snapshots.models import Retraction, RetractionState, Source
@@ -67,6 +68,7 @@ class SourceAdmin(KeysetAdmin):
     begins_at = (_("Ingest runs"), "admin:fragments_ingestrun_changelist")
     list_display = ("name", "owner", "content", "takes_part", "first_seen")
     list_filter = (OwnerFilter, SourceNameFilter, RetractedFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (ReadyView(_("Retracted"), {"retracted": "1"}),)
     search_fields = ("=id",)
     search_help_text = _("Id of a source")
     change_form_outer_before_template = "admin/snapshots/source/page.html"

@@ -17,7 +17,7 @@ from fragments.models import LifecycleState, Promotion, RawFragmentAggregate
 from registry.models import ExtensionRevision, SchemaVersion
 from registry.selectors import schema_standing
 from registry.services.proposal_apply import proposal_apply
-from schemaevo.kernel.models import Erasure
+from schemaevo.kernel.models import Erasure, SavedView
 from schemaevo.kernel.pages.base import ReadOnlyAdmin
 from schemaevo.kernel.pause import store_pause
 from snapshots.domain.correction import value_seen
@@ -34,6 +34,7 @@ from tests.permissions.services import (
     newest_act,
     promote,
     retracted,
+    view_of,
 )
 from tests.permissions.table import OUTSIDE, TABLE, Role
 from tests.proposals.approved import schema_admin
@@ -59,6 +60,8 @@ class Page:
     done: int = 302
     #: What is posted only looks, such as a form that is checked while it is typed.
     writes: bool = True
+    #: What somebody keeps for themselves alone is in no audit log.
+    audited: bool = True
     first: Callable[[Scene], object] = lambda scene: None
     #: What the address has less than the one of that name.
     without: str = ""
@@ -150,6 +153,10 @@ def newest_promotion(scene: Scene) -> list[int]:
     return [Promotion.objects.latest("pk").pk]
 
 
+def newest_view(scene: Scene) -> list[int]:
+    return [SavedView.objects.order_by("-pk").values_list("pk", flat=True).first() or 0]
+
+
 #: A field that nothing declares yet, as an editor sends it.
 TYPED = {
     "go": "save",
@@ -207,6 +214,25 @@ PAGES = [
         lambda s: [Group.objects.get(name="viewer").pk],
         lambda s: {"name": "viewer", "permissions": []},
     ),
+    # --- saved views ---
+    Page("views", "sign in"),
+    verb(
+        "view_save",
+        "save views",
+        given=lambda s: {"list": "kernel_job", "name": "Failed", "query": "state=failed"},
+        audited=False,
+    ),
+    verb(
+        "view_rename",
+        "change views",
+        newest_view,
+        given=lambda s: {"name": "Broken"},
+        first=view_of,
+        audited=False,
+    ),
+    verb("view_share", "share views", newest_view, first=view_of),
+    verb("view_unshare", "change views", newest_view, first=lambda s: view_of(s, is_shared=True)),
+    verb("view_delete", "change views", newest_view, first=view_of, audited=False),
     # --- erasure ---
     Page("admin:kernel_erasure_live", "see", args=lambda s: [Erasure.objects.all()[0].pk]),
     Page(

@@ -82,9 +82,11 @@ from schemaevo.kernel.canonical import Json, JsonObject
 from schemaevo.kernel.export_formats import ExportFormat
 from schemaevo.kernel.export_runs import Door, Export, export_stream
 from schemaevo.kernel.job_control import job_cancel, job_pause, job_resume, job_retry
-from schemaevo.kernel.models import Job, JobState
+from schemaevo.kernel.models import Job, JobState, SavedView
 from schemaevo.kernel.pause import store_pause, store_resume
 from schemaevo.kernel.retention import ledger_trim, ledgers_registered
+from schemaevo.kernel.saved_queries import Listed
+from schemaevo.kernel.saved_views import view_delete, view_rename, view_save, view_share, view_unshare
 from schemaevo.kernel.verification import Extent, Finding
 from schemaevo.kernel.verification_runs import verification_make
 from snapshots.models import EntitySnapshot
@@ -288,10 +290,53 @@ def candidate(scene: Scene) -> Candidate:
     return Candidate(told["subject"], "Add it", "many have it", edits, told["evidence"])
 
 
+def view_of(scene: Scene, *, is_shared: bool = False) -> SavedView:
+    """A view that they have saved, or that somebody else has where they cannot."""
+    return SavedView.objects.create(
+        login=scene.user or scene.store.other_login,
+        list_name="kernel_job",
+        name="Failed",
+        query={"state": "failed"},
+        is_shared=is_shared,
+    )
+
+
+def viewed(scene: Scene) -> dict[str, Any]:
+    return {"view_id": SavedView.objects.latest("pk").pk, "actor": scene.actor}
+
+
+def narrowed(scene: Scene) -> dict[str, Any]:
+    """The list of jobs, as somebody narrowed it."""
+    listed = Listed("kernel_job", "kernel.view_job", frozenset({"state"}))
+    return {"listed": listed, "name": "Failed", "query": {"state": "failed"}, "actor": scene.actor}
+
+
 ADDED: JsonObject = {"op": "add_field", "field": "z", "declaration": {"type": "string"}}
 
 
 SERVICES = [
+    line("save views", view_save, lambda s: view_save(**narrowed(s)), audited=False),
+    line(
+        "share views",
+        view_save,
+        lambda s: view_save(**narrowed(s), is_shared=True),
+        said="for others as well",
+    ),
+    line("share views", view_share, lambda s: view_share(**viewed(s)), first=view_of),
+    line(
+        "change views",
+        view_unshare,
+        lambda s: view_unshare(**viewed(s)),
+        first=lambda s: view_of(s, is_shared=True),
+    ),
+    line(
+        "change views",
+        view_rename,
+        lambda s: view_rename(**viewed(s), name="Broken"),
+        first=view_of,
+        audited=False,
+    ),
+    line("change views", view_delete, lambda s: view_delete(**viewed(s)), first=view_of, audited=False),
     line(
         "erase",
         owner_erase,

@@ -73,6 +73,10 @@ TABLE: dict[str, Row] = {
     "see": Row(None, VIEWERS),
     "see values": Row("snapshots.see_values", OPERATORS),
     "see users": Row(None, SUPERUSERS),
+    "save views": Row(None, VIEWERS, never=NO_LOGIN),
+    "share views": Row("kernel.share_view", OPERATORS, never=NO_LOGIN),
+    # Their own: a login that lost its role still has what it saved.
+    "change views": Row(None, LOGINS, never=NO_LOGIN),
     # --- working ---
     "ingest": Row("fragments.ingest", OPERATORS),
     # Together with the permission to see values, which the same roles have.

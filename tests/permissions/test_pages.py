@@ -26,7 +26,8 @@ def post(line: Page, scene: Scene, client: Client, before: dict[str, str]) -> No
     if row is not None and scene.role in row.may:
         assert status == line.done, where
         assert (everything() != before) == line.writes, where
-        assert actors_since(event) == ({scene.actor.name} if line.writes else set()), where
+        is_audited = line.writes and line.audited
+        assert actors_since(event) == ({scene.actor.name} if is_audited else set()), where
         return
     assert everything() == before, where
     if scene.role in OUTSIDE:

@@ -29,6 +29,7 @@ from schemaevo.kernel.pages.job_tables import job_table
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
 from schemaevo.kernel.pages.rights import actor_of, may_see_values
 from schemaevo.kernel.pages.verbs import refusals_told
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 JOB_TONES = {
     JobState.PENDING: "plain",
@@ -115,6 +116,11 @@ class JobAdmin(KeysetAdmin):
     begins_at = (_("Queues"), "admin:kernel_job_queues")
     list_display = ("work", "shown_state", "progress", "queue", "attempts", "asked", "finished")
     list_filter = (JobStateFilter, LeftWrongFilter, JobQueueFilter, JobKindFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("Went wrong, not made good"), {"outcome": "open"}),
+        ReadyView(_("Failed"), {"state": "failed"}),
+        ReadyView(_("Running"), {"state": "running"}),
+    )
     search_fields = ("=id",)
     search_help_text = _("Id of a job")
     list_before_template = "admin/kernel/job/list_followed.html"

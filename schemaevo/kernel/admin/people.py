@@ -20,6 +20,7 @@ from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.display import NOTHING, badge, code, moment
 from schemaevo.kernel.pages.filters import PickFilter
 from schemaevo.kernel.pages.rights import actor_of
+from schemaevo.kernel.pages.views_bar import ReadyView
 
 if TYPE_CHECKING:
     from django.contrib.auth.admin import GroupAdmin as _GroupAdmin
@@ -149,6 +150,10 @@ class UserAdmin(SuperuserOnly, Audited, BaseUserAdmin):
     change_form_outer_before_template = "admin/kernel/user/erase_link.html"
     list_display = ("name", "email", "what", "roles", "shown_active", "signed_in", "joined")
     list_filter = (UserKindFilter, UserActiveFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("Logins"), {"what": "login"}),
+        ReadyView(_("Owners"), {"what": "owner"}),
+    )
     search_fields = ("username__istartswith", "email__istartswith", "=id")
     search_help_text = _("User name, e-mail or number")
     ordering = ("username",)

@@ -1,7 +1,7 @@
 """Pages of verifications: what was compared, when, how much diverged, and what was repaired."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.conf import settings
@@ -25,6 +25,7 @@ from schemaevo.kernel.pages.finding_tables import (
     text_of,
 )
 from schemaevo.kernel.pages.keyset import Keyset, KeysetAdmin
+from schemaevo.kernel.pages.views_bar import ReadyView
 from schemaevo.kernel.references import REFERENCES
 from schemaevo.kernel.verification import verify_checks
 
@@ -119,6 +120,10 @@ class VerifyOutcomeAdmin(KeysetAdmin):
     )
     list_display_links = ("finished",)
     list_filter = (VerifiedKindFilter, OutcomeFilter, VerifyScopeFilter, VerificationFilter)
+    ready_views: ClassVar[tuple[ReadyView, ...]] = (
+        ReadyView(_("Diverged"), {"outcome": "divergent"}),
+        ReadyView(_("Left as it is"), {"outcome": "left"}),
+    )
     list_before_template = "admin/kernel/verifyoutcome/before.html"
     change_form_outer_before_template = "admin/kernel/verifyoutcome/page.html"
 

@@ -10,6 +10,7 @@ from django.template.response import SimpleTemplateResponse
 from django.utils.text import capfirst
 
 from schemaevo.kernel.pages.cached import cached_reads, may_be_cached
+from schemaevo.kernel.pages.views_bar import VIEW_VAR, ReadyView, views_bar
 
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin
@@ -23,7 +24,15 @@ else:
     from unfold.views import ChangeList
 
 
-class CountedOnce(ChangeList):
+class StoreChangeList(ChangeList):
+    """A list that knows that its address may name the view by which it was opened."""
+
+    def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        found = super().get_filters_params(params)
+        return {name: said for name, said in found.items() if name != VIEW_VAR}
+
+
+class CountedOnce(StoreChangeList):
     """A list whose number of rows stands at its foot and nowhere else."""
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet[Any]:
@@ -59,6 +68,8 @@ class StoreAdmin(PageAdmin):
     #: words of a link and the name of its address.
     nothing_yet: ClassVar["str | _StrPromise"] = ""
     begins_at: ClassVar["tuple[str | _StrPromise, str] | None"] = None
+    #: The views that come with the list, for everybody.
+    ready_views: ClassVar[tuple[ReadyView, ...]] = ()
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return CountedOnce
@@ -68,7 +79,11 @@ class StoreAdmin(PageAdmin):
     ) -> HttpResponse:
         """The list. Of tables that change slowly it may be a moment old; what is decided from it reads again."""
         # Django's title tells people to select something, which they need not.
-        titled = {"title": capfirst(self.opts.verbose_name_plural), **(extra_context or {})}
+        titled = {
+            "title": capfirst(self.opts.verbose_name_plural),
+            "views_bar": views_bar(self, request) if self.has_view_permission(request) else None,
+            **(extra_context or {}),
+        }
         if request.method not in {"GET", "HEAD"} or not may_be_cached(self.model):
             return super().changelist_view(request, titled)
         with cached_reads():

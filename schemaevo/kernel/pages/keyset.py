@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import PAGE_VAR
@@ -20,13 +20,8 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.http import HttpRequest
 from psycopg.errors import QueryCanceled
 
-from schemaevo.kernel.pages.base import ReadOnlyAdmin
+from schemaevo.kernel.pages.base import ReadOnlyAdmin, StoreChangeList
 from schemaevo.kernel.pages.estimates import Amount, rows_counted
-
-if TYPE_CHECKING:
-    from django.contrib.admin.views.main import ChangeList
-else:
-    from unfold.views import ChangeList
 
 #: A list page that takes longer gives up and says how to narrow it; the database is not held by a reader.
 PAGE_LIMIT_MS = 5_000
@@ -144,7 +139,7 @@ class KeysetPages:
     num_pages: ClassVar[int] = 1
 
 
-class KeysetChangeList(ChangeList):
+class KeysetChangeList(StoreChangeList):
     """A change list that finds its page by the cursor in the address.
 
     ``p=>CURSOR`` is the page after a row, ``p=<CURSOR`` the one before it; without it, the first.
@@ -256,7 +251,7 @@ class KeysetAdmin(ReadOnlyAdmin):
     list_select_related = ()
     sortable_by = ()
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[StoreChangeList]:
         return KeysetChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
