@@ -30,6 +30,7 @@ from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.pages.exporting import ExportingAdmin
 from schemaevo.kernel.pages.rights import actor_of
 from schemaevo.kernel.pages.verbs import form_refused, verb_page
+from schemaevo.kernel.pages.views_bar import VIEW_VAR
 
 REASON_MAX = 2_000
 #: Parameters of the page itself, beside those of the list.
@@ -103,7 +104,7 @@ class BulkingAdmin(ExportingAdmin):
             raise PermissionDenied
         listed = reverse(self._view("changelist"))
         known = {criterion.parameter for criterion in CRITERIA[self.bulk_list]}
-        if request.GET.keys() - known - {SEARCH, PAGE_VAR, VERB, OTHERS}:
+        if request.GET.keys() - known - {SEARCH, PAGE_VAR, VIEW_VAR, VERB, OTHERS}:
             # What is not understood would narrow nothing, and so mean more than was wanted.
             messages.error(request, _now("This address says something that the list does not know."))
             return HttpResponseRedirect(listed)
