@@ -10,6 +10,7 @@ from django.test import RequestFactory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fragments.domain.bands import BANDS
 from fragments.models import BulkList, FragmentReason, LifecycleState, RawFragment, RawFragmentAggregate
 from fragments.selectors_narrowed import CRITERIA, SEARCH, RowFilter, owners_of
 from schemaevo.kernel.models import User
@@ -20,6 +21,7 @@ from tests.lifecycle import put
 pytestmark = pytest.mark.django_db
 
 MODELS = {BulkList.FRAGMENTS: RawFragment, BulkList.FIELDS: RawFragmentAggregate}
+TIMES = ["2020-01-01", "2199-12-31 12:00", "2020-01-01T00:00:00+05:00"]
 ODD = ["", " ", "\0", "nobody", "9" * 40, "9" * 5000, "0", "<b>", "' OR 1=1"]
 
 
@@ -61,8 +63,17 @@ def texts() -> dict[str, list[str]]:
         "state": [*LifecycleState.values, *ODD],
         "value_type": ["number", "string", "null", "date", *ODD],
         "entity": [str(entity.pk), str(entity.pk).upper(), "not-an-id", *ODD],
+        "confidence": [*BANDS, *ODD],
+        "seen_from": [*TIMES, *ODD],
+        "seen_to": [*TIMES, *ODD],
         SEARCH: ["a", "b", str(fragment.pk), str(entity.pk), *(text for text in ODD if text != "\0")],
     }
+
+
+@pytest.mark.parametrize("listed", list(BulkList))
+def test_whatever_narrows_a_list_narrows_an_act(listed: BulkList) -> None:
+    declared = [one.parameter_name for one in admin.site._registry[MODELS[listed]].list_filter]  # type: ignore[union-attr]
+    assert [criterion.parameter for criterion in CRITERIA[listed]] == declared
 
 
 @pytest.mark.parametrize("listed", list(BulkList))
