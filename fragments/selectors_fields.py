@@ -38,7 +38,7 @@ from schemaevo.kernel.pages.estimates import Amount, found_counted
 OWNERS_SHOWN: Final = 20
 LISTED: Final = 10
 #: Fields of one owner whose confidence one look computes.
-FIELDS_READ: Final = 10_000
+FIELDS_READ: Final = 5_000
 
 
 class OwnerShare(NamedTuple):

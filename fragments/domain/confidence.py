@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from math import lcm
 
 from registry.domain.names import normalised_name
 
@@ -70,7 +71,14 @@ class Confidence:
     @property
     def total(self) -> int:
         """The confidence in ten-thousandths, rounded down."""
-        return int(sum((factor.contribution for factor in self.factors), Fraction()))
+        # What the contributions add up to, in whole numbers: fractions are added in ten times the time, and lists ask
+        # for thousands of these.
+        whole = lcm(*(factor.value.denominator for factor in self.factors))
+        parts = (
+            factor.weight * factor.value.numerator * (whole // factor.value.denominator)
+            for factor in self.factors
+        )
+        return sum(parts) // whole
 
 
 def confidence(
