@@ -151,7 +151,7 @@ class BulkActAdmin(KeysetAdmin):
             ],
             "is_over": not (is_running and is_live),
             "is_stopped": is_running and not is_live,
-            "may_cancel": may and is_running,
+            "may_cancel": may and is_running and is_live,
             "may_resume": may and not act.is_done and not (is_running and is_live),
             "audit_url": f"{reverse('admin:kernel_auditevent_changelist')}?"
             + urlencode({"target_type": "bulk_act", "target": act.pk}),

@@ -69,7 +69,10 @@ VERB_WORDS: dict[BulkVerb, VerbWords] = {
     ),
     BulkVerb.SNOOZE: VerbWords(
         _("Snooze"),
-        _("The same, but only until a time. What was dismissed for good stays so."),
+        _(
+            "The fields are not recommended until a time, and then they are again. What was dismissed for good "
+            "stays so."
+        ),
         _("Snoozed"),
         _("Snooze all of these"),
         "snooze",

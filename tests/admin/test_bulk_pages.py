@@ -122,7 +122,7 @@ def test_the_preview_of_promotions_tells_eligibility_fragments_and_quotas(
         "others": "1",
     }
     text = read(client, FIELDS, do="promote")
-    assert "2 owners, 5 more fields in all" in text
+    assert "2 owners; in all 2 more of schemas and 5 more of fields" in text
     assert "bob 0 → 1 of 10 0 → 3 of 200" in text
     assert "ada 0 → 1 of 10 0 → 2 of 2" in text
     assert "would pass its owner's quota 1" in text
