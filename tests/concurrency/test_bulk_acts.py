@@ -156,7 +156,10 @@ def test_rows_come_in_and_are_seen_again_while_they_are_archived(
             make_run(user=owner, records=records(range(COUNT + number * 3, COUNT + number * 3 + 3)))
             make_run(user=owner, records=records(range(3)), source=f"again-{number}")
 
-    side_by_side([ingest, partial(run, act), partial(run, act)])
+    def at_work() -> None:
+        run(act)
+
+    side_by_side([ingest, at_work, at_work])
     act = work(act)
     assert (act.matched_count, act.done_count) == (COUNT, COUNT)
     archived = RawFragment.objects.filter(lifecycle_state="archived")
