@@ -162,7 +162,7 @@ def act_foreseen(
 
 
 def _moves_foreseen(filtered: RowFilter, verb: BulkVerb) -> Foreseen:
-    some = filtered.rows().values("pk")[: FORESEEN_MAX + 1]
+    some = filtered.rows().values("pk")[:FORESEEN_MAX]
     counted = (
         RawFragment.objects.filter(pk__in=some)
         .order_by()
@@ -175,7 +175,7 @@ def _moves_foreseen(filtered: RowFilter, verb: BulkVerb) -> Foreseen:
         told[archive_skip(state, is_retracted=is_retracted) if is_archive else restore_skip(state)] += rows
     total = sum(told.values())
     done = told.pop("", 0)
-    return Foreseen(total, total <= FORESEEN_MAX, done, told)
+    return Foreseen(total, total < FORESEEN_MAX, done, told)
 
 
 def _fields_first(filtered: RowFilter) -> tuple[list[RawFragmentAggregate], bool]:

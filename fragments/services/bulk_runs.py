@@ -11,15 +11,17 @@ from typing import Final
 
 from fragments.domain.bulk import CHANGED, FAILED
 from fragments.models import BulkAct, BulkList, BulkState, BulkVerb
-from fragments.selectors_bulk import ACT, Row, rows_next
+from fragments.selectors_bulk import ACT, Look, Row, rows_next
 from fragments.selectors_narrowed import RowFilter
 from fragments.services.bulk_acts import PERMISSIONS, act_finish, act_for_update
-from fragments.services.bulk_pieces import ROWS_AT_ONCE, Piece, piece_act, rows_of_piece
+from fragments.services.bulk_pieces import Piece, piece_act, rows_of_piece
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import JsonObject
 from schemaevo.kernel.errors import Denied
 from schemaevo.kernel.jobs import GivenUp, Lease
 
+#: Rows that one look finds; pieces are taken from them.
+ROWS_LOOKED_FOR = 1_000
 #: So many rows that were skipped are kept in words.
 REFUSALS_KEPT: Final = 20
 
@@ -31,30 +33,33 @@ def act_run(lease: Lease) -> JsonObject:
         lease.set_total(max(0, act.asked_count - act.matched_count))
     filtered = RowFilter.from_json(BulkList(act.listed), act.filter)
     verb = BulkVerb(act.verb)
-    is_slow = False
+    look: Look | None = None
+    left: Sequence[Row] = ()
     while act.state == BulkState.RUNNING:
-        look = rows_next(
-            filtered,
-            after=act.last_id,
-            bound=act.bound_id,
-            limit=ROWS_AT_ONCE[verb],
-            is_slow=is_slow,
-        )
-        is_slow = look.is_slow
+        if not left:
+            look = rows_next(
+                filtered,
+                after=act.last_id,
+                bound=act.bound_id,
+                limit=ROWS_LOOKED_FOR,
+                is_slow=look is not None and look.is_slow,
+            )
+            left = look.rows
         with lease.batch() as batch:
             act = act_for_update(act.pk)
             if act.state != BulkState.RUNNING:
                 break
-            rows = rows_of_piece(verb, look.rows)
+            rows = rows_of_piece(verb, left)
             actor = _actor(act)
             try:
                 piece = piece_act(act, rows, actor) if rows else Piece()
             except Denied as error:
                 raise _given_up(error) from error
             _count(act, rows, piece, lease)
-            if len(rows) < len(look.rows):
+            left = left[len(rows) :]
+            if left:
                 act.last_id = rows[-1].id
-            elif look.beyond is not None:
+            elif look is not None and look.beyond is not None:
                 act.last_id = look.beyond
             else:
                 act.last_id = act.bound_id

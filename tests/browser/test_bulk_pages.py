@@ -48,8 +48,8 @@ def stocked(count: int) -> User:
 
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    for module in (bulk_pieces, bulk_runs):
-        monkeypatch.setattr(module, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, rows))
+    monkeypatch.setattr(bulk_pieces, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, rows))
+    monkeypatch.setattr(bulk_runs, "ROWS_LOOKED_FOR", rows)
 
 
 def between_pieces(monkeypatch: pytest.MonkeyPatch, number: int, act: Callable[[], object]) -> None:

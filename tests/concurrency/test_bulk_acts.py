@@ -146,8 +146,7 @@ def test_a_field_that_somebody_else_promotes_meanwhile_is_told(
 def test_rows_come_in_and_are_seen_again_while_they_are_archived(
     owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (bulk_pieces, bulk_runs):
-        monkeypatch.setattr(module, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, 3))
+    monkeypatch.setattr(bulk_pieces, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, 3))
     bound = RawFragment.objects.order_by("-pk").values_list("pk", flat=True)[0]
     act = make_act(BulkVerb.ARCHIVE, {"field": "a"})
 
@@ -171,8 +170,7 @@ def test_rows_come_in_and_are_seen_again_while_they_are_archived(
 def test_cancelling_waits_for_the_piece_that_is_being_done(
     owner: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (bulk_pieces, bulk_runs):
-        monkeypatch.setattr(module, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, 5))
+    monkeypatch.setattr(bulk_pieces, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, 5))
     act = make_act(BulkVerb.ARCHIVE, {"field": "a"})
     halfway = Halfway(monkeypatch)
     with Aside(partial(run, act)) as done:

@@ -74,7 +74,8 @@ def states(**which: Any) -> Counter[str]:
 
 def small_pieces(monkeypatch: pytest.MonkeyPatch, rows: int = 2) -> None:
     monkeypatch.setattr(bulk_pieces, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, rows))
-    monkeypatch.setattr(bulk_runs, "ROWS_AT_ONCE", dict.fromkeys(BulkVerb, rows))
+    # Smaller than a piece of a look, or as large, by turns.
+    monkeypatch.setattr(bulk_runs, "ROWS_LOOKED_FOR", 2 * rows + 1)
 
 
 # --- the verbs --------------------------------------------------------------------------------------------------
