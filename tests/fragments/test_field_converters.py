@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.django_db
 SIZE = "size"
 
 
-def owner_with(field: dict[str, object], *, has_own: bool) -> User:
+def owner_with(field: dict[str, Any], *, has_own: bool) -> User:
     """An owner whose own schema, or extension, declares `size` so."""
     owner = make_user()
     if has_own:
@@ -73,7 +74,7 @@ def states() -> dict[str, int]:
 
 @pytest.mark.parametrize("has_own", [True, False])
 def test_what_waits_is_retried_and_policy_and_constraints_stay(has_own: bool) -> None:
-    field: dict[str, object] = {
+    field: dict[str, Any] = {
         "type": "number",
         "constraints": {"min": 2},
         "description": "in millimetres",
