@@ -61,8 +61,8 @@ class PromotionAdmin(KeysetAdmin):
     keyset = Keyset(("-id",))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {"user": ("username",), "requested_by": ("username",)}
     nothing_yet = _(
-        "No field was promoted yet. promote_field TYPE FIELD --user NAME declares one that "
-        "records already have; auto-enhancement does it by itself."
+        "No field was promoted yet. The page of an undeclared field declares it, after it has told "
+        "what that comes to; auto-enhancement does it by itself."
     )
     begins_at = (_("Undeclared fields"), "admin:fragments_rawfragmentaggregate_changelist")
     list_display = (
