@@ -252,6 +252,19 @@ class RawFragment(models.Model):
                 condition=models.Q(lifecycle_state="archived"),
                 name="raw_fragments_archived_ix",
             ),
+            # What people look for, and what few have: of the others one comes soon, whichever way one walks.
+            models.Index(
+                fields=["reason", "id"],
+                condition=~models.Q(reason="unknown_field"),
+                name="raw_fragments_reason_ix",
+            ),
+            models.Index(
+                fields=["value_type", "id"],
+                condition=~models.Q(value_type="string"),
+                name="raw_fragments_type_ix",
+            ),
+            # By the time alone: of a batch it is one, and many rows of one are little in an index.
+            models.Index(fields=["last_seen_at"], name="raw_fragments_seen_ix"),
         ]
         permissions = [
             ("restore_fragment", "Can restore fragments that wait for their deletion"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from fragments.domain.bands import BANDS, Band
+from fragments.domain.inference import ValueType
 from fragments.models import BulkList, FragmentReason, LifecycleState, RawFragment, RawFragmentAggregate
 from fragments.selectors_fields import fields_of_confidence
 from schemaevo.kernel.canonical import Json, JsonObject
@@ -26,6 +27,19 @@ from schemaevo.kernel.narrowing import (
     uuid_or_none,
 )
 from schemaevo.kernel.owners import owners_by_id
+from snapshots.models import EntitySnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class OfEntity(Criterion):
+    """The fragments of an entity, whose owner the index begins with. Of an entity that is gone nobody knows the owner
+    any more."""
+
+    def where(self, value: Value) -> Q:
+        """The rows of this entity. One query."""
+        owner = EntitySnapshot.objects.filter(pk=str(value)).values_list("user_id", flat=True).first()
+        return Q(entity_id=value) if owner is None else Q(entity_id=value, user_id=owner)
+
 
 #: The parameter of a list's search.
 SEARCH: Final = "q"
@@ -35,8 +49,10 @@ TYPES: Final = ("string", "number", "date", "boolean", "array", "object")
 FIELD: Final = Criterion("field", _("field"), "fragment_key")
 REASON: Final = Criterion("reason", _("reason"), "reason", choices=tuple(FragmentReason.choices))
 STATE: Final = Criterion("state", _("state"), "lifecycle_state", choices=tuple(LifecycleState.choices))
-VALUE_TYPE: Final = Criterion("value_type", _("type"), "value_type")
-ENTITY: Final = Criterion("entity", _("id of the entity"), "entity_id", id_read)
+VALUE_TYPE: Final = Criterion(
+    "value_type", _("type"), "value_type", choices=tuple((name, name) for name in get_args(ValueType))
+)
+ENTITY: Final = OfEntity("entity", _("id of the entity"), "entity_id", id_read)
 DOMINANT_TYPE: Final = Criterion(
     "value_type", _("type of most"), "dominant_type", choices=tuple((name, name) for name in TYPES)
 )
@@ -57,7 +73,9 @@ CONFIDENCE: Final = Criterion(
 
 #: By what each list is narrowed, in the order of its filters.
 CRITERIA: Final[Mapping[BulkList, tuple[Criterion, ...]]] = {
-    BulkList.FRAGMENTS: (OWNER, ENTITY_TYPE, FIELD, REASON, STATE, VALUE_TYPE, ENTITY),
+    BulkList.FRAGMENTS: (
+        *(OWNER, ENTITY_TYPE, FIELD, REASON, STATE, VALUE_TYPE, SEEN_FROM, SEEN_TO, ENTITY),
+    ),
     BulkList.FIELDS: (OWNER, ENTITY_TYPE, FIELD, DOMINANT_TYPE, CONFIDENCE, SEEN_FROM, SEEN_TO),
 }
 
@@ -70,7 +88,7 @@ def fragments_searched(rows: QuerySet[Any], term: str) -> QuerySet[Any]:
     if "\0" in term:
         return rows.none()
     if found := uuid_or_none(term):
-        return rows.filter(entity_id=found)
+        return rows.filter(ENTITY.where(str(found)))
     if (number := number_or_none(term)) is not None:
         return rows.filter(pk=number)
     return rows.filter(fragment_key=term)

@@ -18,7 +18,7 @@ from fragments.models import DeadLetter, IngestRun, IngestState, LifecycleState,
 from fragments.selectors_entity import LIFECYCLE_TONES
 from registry.models import SchemaVersion
 from registry.selectors_quotas import Quota, quotas_near
-from schemaevo.dashboard_health import Health, health_of
+from schemaevo.dashboard_health import Health, entities_counted, health_of
 from schemaevo.dashboard_needs import needs_of
 from schemaevo.dashboard_running import running_now
 from schemaevo.dashboard_unreviewed import changes_without_review
@@ -29,7 +29,7 @@ from schemaevo.kernel.pages.cached import cached_reads
 from schemaevo.kernel.pages.estimates import Amount, rows_by_choice, rows_counted
 from schemaevo.kernel.pause import MAY_SWITCH
 from schemaevo.trends import Part, trends_context
-from snapshots.models import EntitySnapshot, Observation
+from snapshots.models import Observation
 
 RUNS_SHOWN = 6
 EVENTS_SHOWN = 6
@@ -116,7 +116,7 @@ def _cards(request: HttpRequest) -> Iterable[Card]:
         yield Card(
             _("Entities"),
             "deployed_code",
-            rows_counted(EntitySnapshot),
+            entities_counted(request),
             _list("snapshots_entitysnapshot"),
             _("with merged state"),
         )

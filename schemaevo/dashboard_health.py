@@ -18,9 +18,9 @@ from fragments.selectors_runs import IngestFigures, ingest_figures
 from registry.cache import CacheFigures, cache_figures
 from schemaevo.kernel.job_figures import LeftWrong, QueueFigures, left_wrong, queues_figured
 from schemaevo.kernel.models import Pause
+from schemaevo.kernel.pages.asked import asked_once, pause_seen
 from schemaevo.kernel.pages.estimates import Amount, rows_counted
 from schemaevo.kernel.pages.job_progress import rate_in_words
-from schemaevo.kernel.pause import pause_now
 from schemaevo.kernel.verification_figures import KindFigures, kinds_verified, share_verified
 from schemaevo.servers import QueueSeen, ServersSeen, servers_seen
 from snapshots.models import EntitySnapshot
@@ -153,7 +153,7 @@ def health_of(request: HttpRequest) -> Health:
     """See `Health`. The number of queries is the same for all it finds."""
     may = request.user.has_perm
     servers, now = servers_seen(), timezone.now()
-    pause = pause_now()
+    pause = pause_seen(request)
     patience = timedelta(seconds=settings.SCHEMAEVO_SWEEP_INTERVAL_S * SWEEPS_OF_PATIENCE)
     return Health(
         servers=servers,
@@ -168,16 +168,20 @@ def health_of(request: HttpRequest) -> Health:
         ],
         wrong=left_wrong() if may("kernel.view_job") else None,
         ingest=ingest_figures() if may("fragments.view_ingestrun") else None,
-        verified=_verified() if may("kernel.view_verifyoutcome") else None,
+        verified=_verified(entities_counted(request)) if may("kernel.view_verifyoutcome") else None,
         # What this process remembers; the others have figures of their own, and ingest tells its at the end.
         schema_cache=cache_figures() if may("registry.view_schemaversion") else None,
     )
 
 
-def _verified() -> Verified:
+def entities_counted(request: HttpRequest) -> Amount:
+    """How many entities there are, for all parts of the page."""
+    return asked_once(request, EntitySnapshot, lambda: rows_counted(EntitySnapshot))
+
+
+def _verified(snapshots: Amount) -> Verified:
     """How far the store is verified."""
     kinds = kinds_verified()
-    snapshots = rows_counted(EntitySnapshot)
     times = [figures.finished_at for figures in kinds if figures.finished_at is not None]
     share = share_verified(kind=SNAPSHOTS, count=snapshots.value)
     return Verified(

@@ -213,6 +213,17 @@ class Observation(models.Model):
             models.Index(fields=["entity", "-observed_at", "id"], name="observations_history_ix"),
             models.Index(fields=["recorded_at", "id"], name="observations_recorded_ix"),
             models.Index(fields=["source", "recorded_at", "id"], name="observations_source_ix"),
+            # Without the id: a run's batch came at one time, and many rows of one are little in an index.
+            models.Index(
+                fields=["ingest_run_id", "recorded_at"],
+                condition=models.Q(ingest_run_id__isnull=False),
+                name="observations_run_ix",
+            ),
+            models.Index(
+                fields=["origin", "recorded_at", "id"],
+                condition=~models.Q(origin="ingest"),
+                name="observations_origin_ix",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Pages of raw fragments."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from fragments.admin.bulk_asking import BulkingAdmin
+from fragments.admin.field_filters import SeenFromFilter, SeenToFilter
 from fragments.admin.restore import MAY_RESTORE, restore_page
 from fragments.models import BulkList, LifecycleState, RawFragment
 from fragments.selectors_entity import LIFECYCLE_TONES
@@ -78,10 +79,9 @@ class LifecycleFilter(ChoiceByCriterion):
     criterion = STATE
 
 
-class ValueTypeFilter(ByCriterion):
+class ValueTypeFilter(ChoiceByCriterion):
     title = VALUE_TYPE.title
     parameter_name = VALUE_TYPE.parameter
-    column = VALUE_TYPE.column
     criterion = VALUE_TYPE
 
 
@@ -94,9 +94,11 @@ class FragmentEntityFilter(ByCriterion):
 
 @admin.register(RawFragment)
 class RawFragmentAdmin(BulkingAdmin):
-    """Field values that fit no schema yet, newest first."""
+    """Field values that fit no schema yet, newest first; narrowed by when they were seen, the last seen first."""
 
     keyset = Keyset(("-id",))
+    # By number one would have to walk past all that was seen later, or earlier.
+    by_last_seen = Keyset(("-last_seen_at", "-id"))
     referred: ClassVar[dict[str, tuple[str, ...]]] = {
         "user": ("username",),
         "entity": ("entity_key", "entity_type"),
@@ -125,6 +127,8 @@ class RawFragmentAdmin(BulkingAdmin):
         ReasonFilter,
         LifecycleFilter,
         ValueTypeFilter,
+        SeenFromFilter,
+        SeenToFilter,
         FragmentEntityFilter,
     )
     ready_views: ClassVar[tuple[ReadyView, ...]] = (
@@ -187,6 +191,10 @@ class RawFragmentAdmin(BulkingAdmin):
             "deletable_at": deletable_at(fragment.expires_at),
             "may_restore": request.user.has_perm(MAY_RESTORE),
         }
+
+    def keyset_for(self, narrowed: Mapping[str, Sequence[str]]) -> Keyset:
+        is_by_age = {SeenFromFilter.parameter_name, SeenToFilter.parameter_name} & narrowed.keys()
+        return self.by_last_seen if is_by_age else self.keyset
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset = super().get_queryset(request).defer("value_hash")

@@ -19,6 +19,7 @@ from registry.domain.proposal import State
 from registry.models import Proposal, TrialState
 from registry.selectors_desk import COUNTED, Desk, Waits, desk_count, may_review, proposals_on_desk
 from schemaevo.kernel.models import User
+from schemaevo.kernel.pages.asked import asked_once
 from schemaevo.kernel.pages.display import NOTHING, ago, badge
 from schemaevo.kernel.pages.filters import PickFilter
 
@@ -67,7 +68,7 @@ def desk_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "desk": asked.value if asked else "",
         "desks": [
-            (desk.value, label, _capped(desk_count(desk=desk, login=login)))
+            (desk.value, label, _capped(_counted(request, desk, login)))
             for desk, label in _DESKS.items()
             if desk is not Desk.REVIEW or may_review(login)
         ],
@@ -79,7 +80,12 @@ def waiting_badge(request: HttpRequest) -> str:
     login = request.user
     if not isinstance(login, User) or not may_review(login):
         return ""
-    return _capped(desk_count(desk=Desk.REVIEW, login=login))
+    return _capped(_counted(request, Desk.REVIEW, login))
+
+
+def _counted(request: HttpRequest, desk: Desk, login: User) -> int:
+    """How many stand there, for the tab and for the navigation."""
+    return asked_once(request, desk, lambda: desk_count(desk=desk, login=login))
 
 
 def _capped(count: int) -> str:

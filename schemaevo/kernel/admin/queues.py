@@ -17,8 +17,8 @@ from django.utils.translation import ngettext
 
 from schemaevo.kernel.jobs import SWEEPS_PER_BELL
 from schemaevo.kernel.models import JobState
+from schemaevo.kernel.pages.asked import pause_seen
 from schemaevo.kernel.pages.verbs import verb_page
-from schemaevo.kernel.pause import pause_now
 from schemaevo.kernel.queues import QueuesTold, QueueTold, queues_told
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def queues_view(model_admin: StoreAdmin, request: HttpRequest) -> HttpResponse:
         title=_("Queues"),
         told=told,
         queues=[_shown(queue) for queue in told.queues],
-        notices=_notices(told),
+        notices=_notices(told, is_paused=pause_seen(request) is not None),
         sweep_s=settings.SCHEMAEVO_SWEEP_INTERVAL_S,
     )
 
@@ -61,7 +61,7 @@ def _jobs(queue: QueueTold, state: JobState) -> str:
     return f"{reverse('admin:kernel_job_changelist')}?{urlencode({'queue': queue.queue.value, 'state': state.value})}"
 
 
-def _notices(told: QueuesTold) -> list[tuple[str, str]]:
+def _notices(told: QueuesTold, *, is_paused: bool) -> list[tuple[str, str]]:
     """What is not as it should be, each with its tone and with what to do about it; the worst first."""
     notices = []
     if not told.is_reachable:
@@ -85,7 +85,6 @@ def _notices(told: QueuesTold) -> list[tuple[str, str]]:
                 ),
             )
         )
-    is_paused = pause_now() is not None
     for queue in told.queues:
         notices += [] if is_paused else _of_queue(queue, is_reachable=told.is_reachable)
     return notices

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import urlencode
 
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -34,7 +34,7 @@ from schemaevo.kernel.figures import today
 from schemaevo.kernel.pages.display import duration
 from schemaevo.kernel.pages.estimates import Amount, found_counted
 from schemaevo.kernel.pages.filters import EntityTypeFilter, ExactFilter, OwnerFilter, user_named
-from schemaevo.kernel.pages.keyset import KeysetAdmin, page_limit
+from schemaevo.kernel.pages.keyset import KeysetAdmin, KeysetChangeList, page_limit
 from schemaevo.kernel.pages.rights import SEE_VALUES, actor_of
 from schemaevo.kernel.pages.verbs import verb_page
 from schemaevo.kernel.streams import FETCH_SIZE, rows_streamed
@@ -154,7 +154,7 @@ class ExportingAdmin(KeysetAdmin):
     def _lines(self, listed: ChangeList) -> Generator[JsonObject, None, None]:
         rows = (
             self.export_rows(listed.queryset)
-            .order_by(*self.keyset.order)
+            .order_by(*cast(KeysetChangeList, listed).keyset.order)
             .defer(None)
             .only(*self.export_reads)
         )

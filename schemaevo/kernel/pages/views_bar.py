@@ -153,7 +153,7 @@ def _pill(view: SavedView, login: User, listed: Listed, current: Query, opened: 
 def in_words(model_admin: StoreAdmin, request: HttpRequest, query: Query) -> Iterable[tuple[str, str]]:
     """What a query narrows its list to, for people: what a filter is called, and what is chosen or typed."""
     named = {declared.parameter_name: declared for declared in model_admin.list_filter}
-    for name, said in query.items():
+    for name, said in sorted(query.items()):
         declared: Any = named.get(name)
         if declared is None:
             yield (_now("Search") if name == SEARCH_VAR else name), said

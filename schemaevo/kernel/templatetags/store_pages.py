@@ -12,7 +12,8 @@ from django.utils.safestring import SafeString, mark_safe
 from schemaevo.kernel.canonical import Json
 from schemaevo.kernel.models import LIVE_JOB_STATES, Job
 from schemaevo.kernel.pages import display
-from schemaevo.kernel.pause import MAY_SWITCH, pause_now
+from schemaevo.kernel.pages.asked import pause_seen
+from schemaevo.kernel.pause import MAY_SWITCH
 
 register = template.Library()
 
@@ -70,11 +71,12 @@ def site_page(context: template.RequestContext, template_name: str) -> SafeStrin
 @register.inclusion_tag("admin/kernel/pause_banner.html", takes_context=True)
 def pause_banner(context: template.RequestContext) -> dict[str, Any]:
     """That everything is paused, with the way out for those who may take it; nothing while it is not."""
-    user = context["request"].user
+    request = context["request"]
+    user = request.user
     if not user.is_authenticated:
         return {}
     return {
-        "pause": pause_now(),
+        "pause": pause_seen(request),
         "may_resume": user.has_perm(MAY_SWITCH),
         "csrf_token": context.get("csrf_token"),
     }
