@@ -32,6 +32,7 @@ def test_all_that_services_write_is_read_only() -> None:
         "entity_snapshots",
         "raw_fragments",
         "raw_fragment_aggregates",
+        "field_totals",
         "promotions",
         "enhancements",
         "enhancement_settings",
