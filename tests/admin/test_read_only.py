@@ -33,6 +33,7 @@ def test_all_that_services_write_is_read_only() -> None:
         "raw_fragments",
         "raw_fragment_aggregates",
         "field_totals",
+        "bulk_acts",
         "promotions",
         "enhancements",
         "enhancement_settings",
