@@ -5,7 +5,7 @@ from collections.abc import Callable
 from html import unescape
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -150,6 +150,21 @@ def test_a_list_that_takes_too_long_says_so(
     )
     html = client_of("superuser").get(list_of(Observation)).content.decode()
     assert "narrow the list" in html
+
+
+def test_what_a_list_tells_the_planner_holds_for_its_own_statements(db: None) -> None:
+    def told() -> tuple[object, ...]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('statement_timeout'), current_setting('random_page_cost')")
+            return tuple(cursor.fetchone() or ())
+
+    before = told()
+    # What stands around a test is a transaction; a list's is its own.
+    with transaction.atomic():
+        with keyset.page_limit():
+            assert told() == ("5s", "1.1")
+        transaction.set_rollback(True)
+    assert told() == before
 
 
 def test_the_foot_of_a_list_says_how_many_there_are(many: None, client_of: Callable[[str], Client]) -> None:
