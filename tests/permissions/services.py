@@ -192,8 +192,9 @@ def promote(scene: Scene, actor: Actor) -> None:
 
 
 def mismatched(scene: Scene) -> None:
-    """A value of a field of the owner's extension waits, since it does not fit."""
-    make_run(records=[{"k": "one", "mine": 5}], user=scene.store.owner)
+    """A value of a field of the owner's extension waits, since it does not fit; of a source of its own, that nobody
+    retracts."""
+    make_run(records=[{"k": "one", "mine": 5}], user=scene.store.owner, source="misfits")
 
 
 def approved(scene: Scene) -> Proposal:
