@@ -28,6 +28,7 @@ NO_PAGES = {
     "admin:kernel_job_live",
     "admin:kernel_erasure_live",
     "admin:fragments_promotion_live",
+    "admin:fragments_bulkact_live",
     "admin:snapshots_source_live",
     "admin:registry_proposal_live",
     "admin:registry_proposal_report_json",
