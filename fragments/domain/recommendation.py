@@ -143,7 +143,8 @@ class Recommendation:
                     else "the name says nothing of its kind"
                 )
             case FactorName.SAMPLES:
-                found = f"{self.counts.sample_count:,} values"
+                count = self.counts.sample_count
+                found = f"{count:,} value{'' if count == 1 else 's'}"
                 return found if factor.value == 1 else f"{found}; {ENOUGH_SAMPLES} are enough"
 
 
