@@ -37,6 +37,7 @@ OWN_VARIABLES = (
     "VIRTUAL_ENV",
     "PYTHON",
     "MAKE",
+    "ARGS",
 )
 START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 60
