@@ -56,7 +56,7 @@ class ConfidenceFilter(PickFilter):
         return list(CONFIDENCE.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
-        chosen = self.value()
+        chosen = (self.value() or "").strip()
         if not chosen:
             return queryset
         band = BANDS.get(chosen)
