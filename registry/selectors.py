@@ -192,12 +192,20 @@ def compatibility_mode(*, entity_type: str) -> Mode:
     return DEFAULT_MODE if row is None else Mode(row.mode)
 
 
+def version_number(text: str) -> tuple[int, int, int] | None:
+    """The parts of a version number such as 1.4.0; None for any other text."""
+    parts = text.split(".")
+    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        return None
+    major, minor, patch = map(int, parts)
+    return major, minor, patch
+
+
 def version_by_number(*, entity_type: str, user_id: int | None, number: str) -> SchemaVersion:
     """The version of that number. Raises: SchemaNotFound."""
-    parts = number.split(".")
-    is_type = entity_type_problem(entity_type) is None
-    if is_type and len(parts) == 3 and all(part.isascii() and part.isdigit() for part in parts):
-        major, minor, patch = map(int, parts)
+    parts = version_number(number)
+    if parts is not None and entity_type_problem(entity_type) is None:
+        major, minor, patch = parts
         found = SchemaVersion.objects.filter(
             owned_by(user_id), entity_type=entity_type, major=major, minor=minor, patch=patch
         ).first()

@@ -14,6 +14,7 @@ from registry.domain.changes import Bump, FieldAdded, FieldRemoved
 from registry.domain.definition import Definition
 from registry.domain.diff import Difference, diff
 from registry.models import Schema, SchemaVersion
+from registry.selectors import version_number
 from registry.selectors_contents import Parts, definitions_of
 from schemaevo.kernel.models import AuditEvent
 
@@ -128,15 +129,6 @@ def versions_to_choose(*, schema: Schema) -> list[SchemaVersion]:
     """The newest versions of a schema, without their definitions."""
     found = SchemaVersion.objects.filter(schema=schema.pk).defer("definition")
     return list(found.order_by("-major", "-minor", "-patch")[:CHOICE_MAX])
-
-
-def version_number(text: str) -> tuple[int, int, int] | None:
-    """The parts of a version number such as 1.4.0; None for any other text."""
-    parts = text.split(".")
-    if len(parts) != 3 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-        return None
-    major, minor, patch = map(int, parts)
-    return major, minor, patch
 
 
 def _is_below(number: tuple[int, int, int]) -> Q:

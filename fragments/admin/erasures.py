@@ -23,6 +23,7 @@ from fragments.selectors_erasures import COUNTED_AT_MOST, erasure_foreseen, eras
 from fragments.services.erasure import Asked, entity_erase, owner_erase
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.models import LIVE_JOB_STATES, Erasure, User
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.display import badge, moment, short
 from schemaevo.kernel.pages.filters import OwnerFilter, PickFilter, uuid_or_none
 from schemaevo.kernel.pages.job_progress import Progress
@@ -218,7 +219,7 @@ def _meant(request: HttpRequest) -> tuple[User, EntitySnapshot | None]:
     """The owner, or the entity with its owner, that the address names. Raises: Http404."""
     given = request.GET.get("entity", "")
     entity: EntitySnapshot | None = None
-    number = request.GET.get("owner", "")
+    number = number_or_none(request.GET.get("owner", ""))
     if given:
         identity = uuid_or_none(given)
         entity = (
@@ -228,10 +229,8 @@ def _meant(request: HttpRequest) -> tuple[User, EntitySnapshot | None]:
         )
         if entity is None:
             raise Http404
-        number = str(entity.user_id)
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        raise Http404
-    owner = User.objects.filter(pk=int(number)).first()
+        number = entity.user_id
+    owner = None if number is None else User.objects.filter(pk=number).first()
     if owner is None:
         raise Http404
     return owner, entity

@@ -24,6 +24,7 @@ from fragments.selectors_promotion_jobs import promotion_jobs
 from fragments.selectors_undo import undo_hindrance
 from fragments.services.promotions import MAY_PROMOTE
 from registry.domain.definition import Declaration
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.display import amount, badge, code, moment, short
 from schemaevo.kernel.pages.filters import ChoiceFilter, EntityTypeFilter, OwnerFilter
 from schemaevo.kernel.pages.job_progress import Progress
@@ -107,10 +108,8 @@ class PromotionAdmin(KeysetAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        number = term.removeprefix("#")
-        if number.isascii() and number.isdigit() and int(number) < 2**63:
-            return queryset.filter(pk=int(number)), False
-        return queryset.filter(fragment_key=term), False
+        number = number_or_none(term.removeprefix("#"))
+        return queryset.filter(fragment_key=term) if number is None else queryset.filter(pk=number), False
 
     def page_context(self, request: HttpRequest, promotion: Promotion) -> dict[str, Any]:
         jobs = promotion_jobs(promotion=promotion)

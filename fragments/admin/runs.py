@@ -16,6 +16,7 @@ from fragments.models import DeadLetter, IngestRun, IngestState
 from fragments.selectors_exports import LETTER_COLUMNS, letter_lines
 from fragments.selectors_runs import runs_left_open
 from schemaevo.kernel.canonical import JsonObject
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.display import (
     amount,
     badge,
@@ -130,9 +131,8 @@ class IngestRunAdmin(KeysetAdmin):
         term = search_term.strip().removeprefix("#")
         if not term:
             return queryset, False
-        if term.isascii() and term.isdigit() and int(term) < 2**63:
-            return queryset.filter(pk=int(term)), False
-        return queryset.none(), False
+        number = number_or_none(term)
+        return queryset.none() if number is None else queryset.filter(pk=number), False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         fieldsets = super().get_fieldsets(request, obj)

@@ -15,9 +15,9 @@ from registry.domain.compatibility import Predecessor, incompatibilities
 from registry.domain.diff import diff
 from registry.domain.sides import side_by_side
 from registry.models import ExtensionRevision, Schema, SchemaVersion
-from registry.selectors import compatibility_mode
+from registry.selectors import compatibility_mode, version_number
 from registry.selectors_extensions import revisions_applied, revisions_to_choose
-from registry.selectors_timeline import version_number, versions_to_choose
+from registry.selectors_timeline import versions_to_choose
 from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.verbs import verb_page
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _now
 from registry.admin.advice import ADVICE
 from registry.domain.names import entity_type_problem
 from registry.selectors_conflicts import OwnerInConflict, conflicts_page, types_with_own
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.verbs import verb_page
 
@@ -29,7 +30,7 @@ def conflicts_view(model_admin: StoreAdmin, request: HttpRequest) -> HttpRespons
     types = types_with_own()
     asked = request.GET.get("type", "").strip()
     entity_type = asked or (types[0] if types else "")
-    after = _number(request.GET.get("after", ""))
+    after = number_or_none(request.GET.get("after", "")) or 0
     page = None
     if entity_type and not entity_type_problem(entity_type):
         page = conflicts_page(entity_type=entity_type, after_user=after)
@@ -59,7 +60,3 @@ def _shown(owner: OwnerInConflict, entity_type: str) -> dict[str, Any]:
 
 def _query(**said: str | int) -> str:
     return urlencode(said)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -29,6 +29,7 @@ from registry.errors import StaleBase
 from schemaevo.kernel.actors import Actor
 from schemaevo.kernel.canonical import Json, JsonObject, Unstorable, decode
 from schemaevo.kernel.errors import DomainError
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.display import pretty
 from schemaevo.kernel.pages.rights import actor_of
@@ -185,8 +186,8 @@ class Editor(ABC, Generic[Subject]):
             case "remove":
                 section, _colon, place = rest.partition(":")
                 listed = typed.rows.overrides if section == "override" else typed.rows.fields
-                if place.isascii() and place.isdigit() and int(place) < len(listed):
-                    del listed[int(place)]
+                if (row := number_or_none(place)) is not None and row < len(listed):
+                    del listed[row]
             case "keep":
                 typed.base = self.newest_base(subject)
             case "rebase":

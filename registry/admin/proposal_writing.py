@@ -21,6 +21,7 @@ from registry.selectors_proposal_pages import is_applied, reverse_edits
 from registry.services.proposals import PROPOSE, TITLE_MAX, proposal_draft, proposal_edit
 from schemaevo.kernel.errors import DomainError, NotFound
 from schemaevo.kernel.models import User
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.rights import actor_of
 from schemaevo.kernel.pages.verbs import verb_page
@@ -141,10 +142,10 @@ def _form_page(model_admin: StoreAdmin, request: HttpRequest, form: EditForm, **
 
 def _begun(request: HttpRequest) -> dict[str, Any]:
     """What a new draft begins with."""
-    asked = request.GET.get("reverse", "")
-    if not (asked.isascii() and asked.isdigit() and int(asked) < 2**63):
+    asked = number_or_none(request.GET.get("reverse", ""))
+    if asked is None:
         return {"entity_type": request.GET.get("type", ""), "edits": _BEGUN}
-    standing = standing_or_404(int(asked))
+    standing = standing_or_404(asked)
     proposal = standing.proposal
     if standing.state is not State.APPLIED:
         raise Http404

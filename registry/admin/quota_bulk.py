@@ -19,6 +19,7 @@ from registry.selectors_quota_pages import requests_named
 from registry.selectors_quotas import Quota, quotas_of
 from registry.services.quota_requests import Decision, quota_requests_decide
 from schemaevo.kernel.errors import DomainError
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.pages.base import StoreAdmin
 from schemaevo.kernel.pages.rights import actor_of
 from schemaevo.kernel.pages.verbs import refusal_lines, verb_page
@@ -119,4 +120,4 @@ def _decision(request: HttpRequest) -> Decision | None:
 
 def _numbers(texts: Iterable[str]) -> set[int]:
     """The numbers of requests among the texts."""
-    return {int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19}
+    return {number for text in texts if (number := number_or_none(text)) is not None}

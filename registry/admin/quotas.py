@@ -37,6 +37,7 @@ from registry.services.quotas import quota_set_maximum
 from registry.services.verify import QUOTAS
 from schemaevo.kernel.errors import DomainError
 from schemaevo.kernel.models import User
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.owners import user_by_name
 from schemaevo.kernel.pages.display import moment, short
 from schemaevo.kernel.pages.filters import OwnerFilter, PickFilter
@@ -109,8 +110,8 @@ class UserQuotaAdmin(KeysetAdmin):
         if row is not None:
             return row
         # Who never declared anything has no row, but a quota: the default.
-        is_number = object_id.isascii() and object_id.isdigit() and len(object_id) < 19
-        owner = User.objects.filter(pk=int(object_id)).first() if is_number else None
+        number = number_or_none(object_id)
+        owner = None if number is None else User.objects.filter(pk=number).first()
         return None if owner is None else UserQuota(user=owner)
 
     def get_urls(self) -> list[URLPattern]:

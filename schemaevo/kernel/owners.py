@@ -12,6 +12,7 @@ from psycopg import errors as pg
 from schemaevo.kernel.canonical import is_storable_text
 from schemaevo.kernel.errors import Invalid, LockTimeout, NotFound
 from schemaevo.kernel.models import User
+from schemaevo.kernel.narrowing import number_or_none
 
 USERNAME_MAX = 150
 #: Ids of users up to this one are read exactly by every JSON reader, and behind it ids are left in plenty.
@@ -35,8 +36,8 @@ def user_by_name(name: str) -> User:
         raise Invalid("user_ambiguous", f"Several users have the e-mail {name}; use the username.", name=name)
     if found:
         return found[0]
-    if name.isascii() and name.isdigit() and len(name) < 19:
-        by_id = User.objects.filter(pk=int(name)).first()
+    if (number := number_or_none(name)) is not None:
+        by_id = User.objects.filter(pk=number).first()
         if by_id is not None:
             return by_id
     raise _not_found(name)
