@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from django.db import OperationalError
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet
 from psycopg.errors import QueryCanceled
 
 from fragments.domain.bulk import (
@@ -28,7 +28,7 @@ from fragments.selectors_recommendations import recommendations_of_rows
 from fragments.selectors_refusals import refusals_of_owners
 from registry.selectors_adoption import owners_unadopted
 from registry.selectors_quotas import Quota, quotas_of, types_counted
-from schemaevo.kernel.models import Job
+from schemaevo.kernel.models import LIVE_JOB_STATES, Job
 from schemaevo.kernel.owners import owners_by_id
 from schemaevo.kernel.pages.estimates import COUNTED_MAX, Amount, found_counted
 from schemaevo.kernel.pages.keyset import page_limit
@@ -108,10 +108,11 @@ def rows_bound(listed: BulkList) -> int:
     return int(_MODELS[listed]._default_manager.aggregate(highest=Max("pk"))["highest"] or 0)
 
 
-def rows_matched(filtered: RowFilter) -> Amount | None:
-    """How many rows match: exactly up to some number, else about; None where that cannot be told in short."""
+def rows_matched(rows: QuerySet[Any]) -> Amount | None:
+    """How many these rows are, which a filter means: exactly up to some number, else about; None where that cannot be
+    told in short."""
     with _in_short() as told:
-        told.append(found_counted(filtered.rows()))
+        told.append(found_counted(rows))
     return told[0] if told else None
 
 
@@ -144,25 +145,31 @@ def act_job(act: BulkAct) -> Job | None:
     return Job.objects.filter(kind=ACT, target=str(act.pk)).order_by("-requested_at").first()
 
 
+def acts_worked_on(numbers: Collection[int]) -> set[int]:
+    """Those of the acts that have a job which is not over. One query."""
+    live = Job.objects.filter(kind=ACT, target__in=map(str, numbers), state__in=LIVE_JOB_STATES)
+    return set(map(int, live.values_list("target", flat=True)))
+
+
 def act_foreseen(
-    filtered: RowFilter, verb: BulkVerb, *, until: datetime | None = None, with_others: bool = False
+    rows: QuerySet[Any], verb: BulkVerb, *, until: datetime | None = None, with_others: bool = False
 ) -> Foreseen | None:
-    """What the verb would come to for the rows that match; None where that cannot be told in short.
+    """What the verb would come to for these rows, which a filter means; None where that cannot be told in short.
 
     Always as many queries, however many rows match.
     """
     with _in_short() as told:
         if verb in (BulkVerb.ARCHIVE, BulkVerb.RESTORE):
-            told.append(_moves_foreseen(filtered, verb))
+            told.append(_moves_foreseen(rows, verb))
         elif verb == BulkVerb.PROMOTE:
-            told.append(_promotions_foreseen(filtered, with_others=with_others))
+            told.append(_promotions_foreseen(rows, with_others=with_others))
         else:
-            told.append(_dismissals_foreseen(filtered, until))
+            told.append(_dismissals_foreseen(rows, until))
     return told[0] if told else None
 
 
-def _moves_foreseen(filtered: RowFilter, verb: BulkVerb) -> Foreseen:
-    some = filtered.rows().values("pk")[:FORESEEN_MAX]
+def _moves_foreseen(matched: QuerySet[Any], verb: BulkVerb) -> Foreseen:
+    some = matched.values("pk")[:FORESEEN_MAX]
     counted = (
         RawFragment.objects.filter(pk__in=some)
         .order_by()
@@ -178,14 +185,14 @@ def _moves_foreseen(filtered: RowFilter, verb: BulkVerb) -> Foreseen:
     return Foreseen(total, total < FORESEEN_MAX, done, told)
 
 
-def _fields_first(filtered: RowFilter) -> tuple[list[RawFragmentAggregate], bool]:
+def _fields_first(matched: QuerySet[Any]) -> tuple[list[RawFragmentAggregate], bool]:
     """The fields that an act would look at first, and whether these are all."""
-    found = list(filtered.rows().order_by("pk")[: FIELDS_FORESEEN_MAX + 1])
+    found = list(matched.order_by("pk")[: FIELDS_FORESEEN_MAX + 1])
     return found[:FIELDS_FORESEEN_MAX], len(found) <= FIELDS_FORESEEN_MAX
 
 
-def _dismissals_foreseen(filtered: RowFilter, until: datetime | None) -> Foreseen:
-    rows, is_whole = _fields_first(filtered)
+def _dismissals_foreseen(matched: QuerySet[Any], until: datetime | None) -> Foreseen:
+    rows, is_whole = _fields_first(matched)
     told = Counter(dismissals_skipped(rows, until=until))
     done = told.pop("", 0)
     return Foreseen(len(rows), is_whole, done, told)
@@ -198,8 +205,8 @@ def dismissals_skipped(rows: Sequence[RawFragmentAggregate], *, until: datetime 
     return [dismissal_skip(refusals[owner].dismissed.get(key), until=until) for owner, key in keys]
 
 
-def _promotions_foreseen(filtered: RowFilter, *, with_others: bool) -> Foreseen:
-    rows, is_whole = _fields_first(filtered)
+def _promotions_foreseen(matched: QuerySet[Any], *, with_others: bool) -> Foreseen:
+    rows, is_whole = _fields_first(matched)
     owners = {row.user_id for row in rows}
     quotas = quotas_of(user_ids=owners)
     rooms = rooms_of(quotas)

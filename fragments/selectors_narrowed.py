@@ -184,7 +184,7 @@ class RowFilter:
         found = fields_of_confidence(
             user_id=self.owner, entity_type=None if entity_type is None else str(entity_type), band=band
         )
-        return rows.filter(pk__in=found.ids)
+        return found.of(rows)
 
     @property
     def owner(self) -> int | None:

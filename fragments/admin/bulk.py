@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fragments.admin.bulk_words import VERB_WORDS, skip_words
 from fragments.models import BulkAct, BulkList, BulkState, BulkVerb
-from fragments.selectors_bulk import act_job
+from fragments.selectors_bulk import act_job, acts_worked_on
 from fragments.selectors_narrowed import RowFilter, owners_of
 from fragments.services.bulk_acts import PERMISSIONS, bulk_act_cancel, bulk_act_resume
 from schemaevo.kernel.models import LIVE_JOB_STATES
@@ -113,11 +113,15 @@ class BulkActAdmin(KeysetAdmin):
         return (queryset.none() if number is None else queryset.filter(pk=number)), False
 
     def attach(self, rows: Sequence[Any]) -> None:
-        """With the words of each filter. One query for the names of owners."""
+        """With the words of each filter, and whether it stands still. One query for the names of owners, one for the
+        jobs."""
         super().attach(rows)
+        running = {row.pk for row in rows if row.state == BulkState.RUNNING}
+        standing = running - acts_worked_on(running) if running else set()
         filters = [_filter_of(row) for row in rows]
         owners = owners_of(filters)
         for row, filtered in zip(rows, filters, strict=True):
+            row.is_stopped = row.pk in standing
             row.filter_words = [(capfirst(name), said) for name, said in filtered.in_words(owners)]
             row.list_url = f"{reverse(LISTS[BulkList(row.listed)])}?{urlencode(filtered.parameters(owners))}"
 
@@ -202,7 +206,9 @@ class BulkActAdmin(KeysetAdmin):
         return short(", ".join(said for _name, said in act.filter_words) or _now("everything"))
 
     @admin.display(description=_("state"))
-    def shown_state(self, act: BulkAct) -> SafeString:
+    def shown_state(self, act: Any) -> SafeString:
+        if act.is_stopped:
+            return badge(_now("stands still"), "bad")
         state = BulkState(act.state)
         return badge(state.label, TONES[state])
 

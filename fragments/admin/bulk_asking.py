@@ -127,7 +127,8 @@ class BulkingAdmin(ExportingAdmin):
             if act is not None:
                 messages.success(request, _now("It is being done. This page follows it."))
                 return HttpResponseRedirect(reverse("admin:fragments_bulkact_change", args=[act.pk]))
-        foreseen = act_foreseen(filtered, verb, with_others=with_others)
+        matched = filtered.rows()
+        foreseen = act_foreseen(matched, verb, with_others=with_others)
         owners = owners_of([filtered])
         asked = {name: request.GET[name] for name in (*known, SEARCH) if request.GET.get(name)}
         return verb_page(
@@ -137,7 +138,7 @@ class BulkingAdmin(ExportingAdmin):
             title=_now("Act on all of these %(what)s") % {"what": self.opts.verbose_name_plural},
             filtered=filtered,
             narrowed=[(capfirst(name), said) for name, said in filtered.in_words(owners)],
-            matched=rows_matched(filtered),
+            matched=rows_matched(matched),
             verb=verb,
             words=VERB_WORDS[verb],
             verbs=[(one, VERB_WORDS[one], f"?{urlencode({**asked, VERB: one.value})}") for one in verbs],

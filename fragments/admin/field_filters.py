@@ -88,7 +88,7 @@ class OwnConfidenceFilter(ConfidenceFilter):
             return queryset.none()
         found = fields_of_confidence(user_id=user_id, entity_type=entity_type or None, band=band)
         self.is_cut = found.is_cut
-        return queryset.filter(pk__in=found.ids)
+        return found.of(queryset)
 
 
 def _typed(request: HttpRequest, declared: type[OwnerFilter] | type[EntityTypeFilter]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 
 from registry.domain.names import normalised_name
@@ -100,7 +101,7 @@ def confidence(
     dominant_format, format_share = _dominant(formats)
     if dominant_type in _ONE_FORMAT:
         format_share = Fraction(1)
-    samples = min(Fraction(max(sample_count, 0), ENOUGH_SAMPLES), Fraction(1))
+    samples = Fraction(min(max(sample_count, 0), ENOUGH_SAMPLES), ENOUGH_SAMPLES)
     return Confidence(
         (
             Factor(FactorName.TYPE, type_share),
@@ -113,6 +114,7 @@ def confidence(
     )
 
 
+@lru_cache(maxsize=8192)
 def sounds_like_a_field(name: str) -> bool:
     """Whether the normalised name has an ending or a beginning that fields of records often have."""
     normalised = normalised_name(name)

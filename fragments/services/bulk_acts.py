@@ -63,7 +63,7 @@ def bulk_act_begin(
     if filtered.is_everything and not is_everything_meant:
         raise EverythingUnconfirmed
     # Outside of the transaction that writes: it may take a while, and holds nothing up.
-    matched = rows_matched(filtered)
+    matched = rows_matched(filtered.rows())
     if matched is not None and matched.is_exact and not matched.value:
         raise NothingMatches
     with transaction.atomic():

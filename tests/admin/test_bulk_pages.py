@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from fragments import selectors_bulk
 from fragments.admin import bulk_asking
@@ -23,7 +24,8 @@ from fragments.models import (
     RawFragment,
     RawFragmentAggregate,
 )
-from schemaevo.kernel.models import User
+from fragments.selectors_bulk import ACT
+from schemaevo.kernel.models import Job, JobState, User
 from tests.admin.addresses import list_of, page_of, verb_of
 from tests.bulk import declare, make_act, put_field, stock, work
 from tests.factories import THING, make_maximum, make_run, make_user
@@ -122,7 +124,7 @@ def test_the_preview_of_promotions_tells_eligibility_fragments_and_quotas(
         "others": "1",
     }
     text = read(client, FIELDS, do="promote")
-    assert "2 owners; in all 2 more of schemas and 5 more of fields" in text
+    assert "2 owners: schemas + 2 , fields + 5 in all" in text
     assert "bob 0 → 1 of 10 0 → 3 of 200" in text
     assert "ada 0 → 1 of 10 0 → 2 of 2" in text
     assert "would pass its owner's quota 1" in text
@@ -273,6 +275,16 @@ def test_it_is_cancelled_and_gone_on_with_on_its_page(ada: User, client_of: Call
     assert work(act).state == BulkState.DONE
     refused = client.post(verb_of(BulkAct, "cancel", act.pk), follow=True)
     assert "is done already" in refused.content.decode()
+
+
+def test_the_list_tells_which_act_stands_still(ada: User, client_of: Callable[[str], Client]) -> None:
+    worked_on, standing, resting = (make_act(BulkVerb.ARCHIVE, {"owner": "ada"}) for _n in range(3))
+    Job.objects.filter(kind=ACT, target=standing.pk).update(state=JobState.FAILED, finished_at=timezone.now())
+    client = client_of("operator")
+    client.post(verb_of(BulkAct, "cancel", resting.pk))
+    listed = read(client, list_of(BulkAct))
+    for act, state in ((worked_on, "running"), (standing, "stands still"), (resting, "cancelled")):
+        assert f"#{act.pk} archive fragments ada {state} 0 0 0" in listed
 
 
 def test_who_only_looks_sees_no_button(ada: User, client_of: Callable[[str], Client]) -> None:

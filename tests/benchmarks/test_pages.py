@@ -49,6 +49,9 @@ TYPED = {
     "source": str(uuid.UUID(int=1)),
     "verification": str(uuid.UUID(int=1)),
 }
+FIELD_VERBS = ("promote", "converters", "dismiss", "ignore", "archive")
+BULK_OF_FIELDS = ("promote", "dismiss", "snooze")
+BULK_OF_FRAGMENTS = ("archive", "restore")
 #: What somebody looks for, by the list it is in; the others are asked for a name that nothing has.
 LOOKED_FOR = {
     "rawfragment": "field_0003_id",
@@ -130,7 +133,15 @@ def _of_verbs(store: FullStore) -> Iterator[str]:
     yield page_of(FieldTotal.objects.get(fragment_key=EVERYWHERE))
     yield f"{list_of(RawFragmentAggregate)}?{of_large}&confidence=90"
     of_owner = RawFragmentAggregate.objects.filter(user=large)
-    yield page_of(of_owner.latest("sample_count"))
+    field = of_owner.latest("sample_count")
+    yield page_of(field)
+    yield from (verb_of(RawFragmentAggregate, verb, field.pk) for verb in FIELD_VERBS)
+    for narrowed in ("", f"type={ENTITY_TYPE}", of_large, f"{of_large}&confidence=90"):
+        yield from (
+            f"{verb_of(RawFragmentAggregate, 'bulk')}?{narrowed}&do={verb}" for verb in BULK_OF_FIELDS
+        )
+    for narrowed in ("", f"type={ENTITY_TYPE}", of_large, "reason=id_conflict"):
+        yield from (f"{verb_of(RawFragment, 'bulk')}?{narrowed}&do={verb}" for verb in BULK_OF_FRAGMENTS)
     yield f"{verb_of(EntitySnapshot, 'recompute')}?{of_large}"
     yield f"{verb_of(RawFragment, 'restore')}?{of_large}"
     yield f"{verb_of(RawFragmentAggregate, 'rebuild')}?{of_large}"

@@ -209,7 +209,7 @@ def test_an_act_does_what_its_preview_said_when_nobody_else_writes(store: dict[s
         verb, others = store["verb"], store["with_others"]
         until = datetime(2900, 1, 1, tzinfo=UTC) if verb == BulkVerb.SNOOZE else None
         filtered = make_filter(verb, **store["given"])
-        foreseen = act_foreseen(filtered, verb, until=until, with_others=others)
+        foreseen = act_foreseen(filtered.rows(), verb, until=until, with_others=others)
         assert foreseen is not None
         assert foreseen.is_whole
         if foreseen.looked_at:
@@ -223,7 +223,7 @@ def test_an_act_does_what_its_preview_said_when_nobody_else_writes(store: dict[s
                 before = {one.user_id: one.now.fields.usage for one in foreseen.owners}
                 assert {owner: grown[owner] - before[owner] for owner in grown} == declared
             # Done again, there is nothing left of it to do.
-            again = act_foreseen(filtered, verb, until=until, with_others=others)
+            again = act_foreseen(filtered.rows(), verb, until=until, with_others=others)
             assert again is not None
             assert not again.done
         transaction.set_rollback(True)
