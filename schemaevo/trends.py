@@ -139,7 +139,7 @@ def trends_context(request: HttpRequest) -> dict[str, Any]:
     may = request.user.has_perm
     days = Days(_days_asked(request), today())
     chosen = [make for permission, make in _TRENDS if may(permission)]
-    may_fields = may("fragments.view_rawfragmentaggregate")
+    may_fields = may("fragments.view_fieldtotal")
     if not chosen and not may_fields:
         return {}
     kept = figures_kept(figures=_FIGURES, first=days.first_before - DAY, last=days.last)
@@ -392,7 +392,7 @@ def _gaining(one: FieldGaining) -> dict[str, Any]:
         "owners": owners,
         "gain": _signed(one.gain.count) if one.gain else "",
         "since": day_began(one.gain.since).astimezone(UTC).date() if one.gain else None,
-        "url": f"{_list('fragments_rawfragmentaggregate')}?{asked}",
+        "url": f"{_list('fragments_fieldtotal')}?{asked}",
     }
 
 

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils.formats import date_format
 
 from fragments.domain.growth import FieldOwners
-from fragments.models import FieldGrowth, LifecycleState, RawFragmentAggregate
+from fragments.models import FieldGrowth, FieldTotal, LifecycleState
 from fragments.selectors_figures import fragments_in
 from fragments.services.field_growth import GROWTH, growth_keep
 from schemaevo.kernel.figure_runs import COUNT_DAYS, figures_keep
@@ -154,7 +154,7 @@ def test_each_number_leads_to_the_list_of_what_it_counts(client_of: Callable[[st
             assert client.get(unescape(found)).status_code == 200, found
 
 
-def test_a_field_that_gained_owners_leads_to_its_values(client_of: Callable[[str], Client]) -> None:
+def test_a_field_that_gained_owners_leads_to_it_over_all_owners(client_of: Callable[[str], Client]) -> None:
     make_version(document=make_definition(k="string"))
     for _ in range(3):
         make_run(records=[{"k": "a", "smell & taste": 1}], user=make_user())
@@ -164,8 +164,9 @@ def test_a_field_that_gained_owners_leads_to_its_values(client_of: Callable[[str
     html = page(client)
     assert re.search(r"smell & taste thing 3 owners \+3 since", text_of(html))
     (address,) = {unescape(found) for found in re.findall(r'href="([^"]+smell[^"]+)"', html)}
-    assert address.startswith(list_of(RawFragmentAggregate))
-    assert len(client.get(address).context["cl"].result_list) == 3
+    assert address.startswith(list_of(FieldTotal))
+    [shown] = client.get(address).context["cl"].result_list
+    assert (shown.fragment_key, shown.user_count) == ("smell & taste", 3)
 
 
 def test_a_field_is_new_where_no_day_before_is_known(client_of: Callable[[str], Client]) -> None:
@@ -207,7 +208,7 @@ def test_imports_are_told_beside_observations_to_who_may_see_them() -> None:
 
 
 def test_fields_alone_are_shown_to_who_may_see_only_them() -> None:
-    html = page(with_permissions("fragments.view_rawfragmentaggregate"))
+    html = page(with_permissions("fragments.view_fieldtotal"))
     assert "Fields gaining owners" in html
     assert 'id="trends"' not in html
 
