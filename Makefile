@@ -6,6 +6,8 @@ SHELL := /bin/sh
 ARGS ?=
 # Tests wait for servers and the browser about as long as they work: on two cores four of them at once are quickest.
 WORKERS ?= 4
+# Fewer: what they wait for is real time, which goes by on a busy machine as well.
+LONG_WORKERS ?= 2
 # Else every worker compiles every test, and every process that tests start all of the project, each time anew.
 test test-long bench: export PYTHONDONTWRITEBYTECODE :=
 VENV := .venv
@@ -31,7 +33,7 @@ test: ## everything that must never break, on servers of its own
 	@$(INSTALL) embedded test && exec $(RUN) -m pytest -n $(WORKERS) $(ARGS)
 
 test-long: ## crash, race, million-row and tour tests, and all rounds of random ones; SCHEMAEVO_TEST_SCALE scales them
-	@$(INSTALL) embedded test && exec $(RUN) -m pytest -m long $(ARGS)
+	@$(INSTALL) embedded test && exec $(RUN) -m pytest -m long -n $(LONG_WORKERS) $(ARGS)
 
 bench: ## benchmarks, each printing its ratio; SCHEMAEVO_BENCH_SCALE scales them
 	@$(INSTALL) embedded test && exec $(RUN) -m pytest -m bench -s $(ARGS)

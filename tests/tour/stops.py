@@ -76,6 +76,14 @@ STOPS: Final = (
         "Ruby-Versions",
     ),
     Stop(
+        "fields",
+        "What the data wants to become",
+        SCHEMA_ADMIN,
+        "/admin/fragments/fieldtotal/",
+        "Confidence",
+        follow=("Ruby-Versions",),
+    ),
+    Stop(
         "promotion",
         "A field is promoted for one owner",
         SCHEMA_ADMIN,

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from tests.chromium import FLAGS, chromium_path
 from tests.tour.demo import PROJECT, running_demo
-from tests.tour.stops import STOPS, Stop
+from tests.tour.stops import SCHEMA_ADMIN, STOPS, Stop
 from tests.tour.walking import Walk
 
 IMAGES = PROJECT / "docs" / "images"
@@ -35,6 +35,7 @@ def main() -> int:
         with running_demo(home) as demo, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
             walk = Walk(browser, demo, WIDTH, HEIGHT, "light")
+            walk.wait_for_jobs(SCHEMA_ADMIN)
             walk.go(STOPS, _take, does=True)
             browser.close()
     finally:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
+from schemaevo.embedded.processes import wait_until
 from tests.tour.demo import Demo
 from tests.tour.stops import Deed, Stop
 
@@ -39,6 +40,16 @@ class Walk:
                 look(stop, page, True)
         for page in self._pages.values():
             page.context.close()
+
+    def wait_for_jobs(self, login: str) -> None:
+        """What the scheduler asks for when it starts is done."""
+        page = self._page_of(login)
+
+        def are_done() -> bool:
+            page.goto(self.demo.base + "/admin/kernel/job/?state=pending")
+            return page.locator("#result_list tbody tr").count() == 0
+
+        wait_until(are_done, PATIENCE_MS / 1000)
 
     def _open(self, stop: Stop) -> Page:
         page = self._page_of(stop.login)
