@@ -14,9 +14,11 @@ from django.db.models import CharField
 
 from fragments.domain.erasing import Clearing, is_distinctive, reduced, without_examples
 from fragments.models import BulkAct
+from fragments.selectors_narrowed import FIELD, SEARCH
 from fragments.services.erasure_inventory import NAMED, Cleared
-from schemaevo.kernel.canonical import Json, canonical_json, decode_trusted
+from schemaevo.kernel.canonical import Json, JsonObject, canonical_json, decode_trusted
 from schemaevo.kernel.models import LIVE_JOB_STATES, AuditEvent, Erasure, Job, VerifyOutcome
+from schemaevo.kernel.narrowing import ENTITY_TYPE
 from snapshots.models import EntitySnapshot
 
 #: Rows that one look reads.
@@ -25,6 +27,9 @@ ROWS_AT_ONCE: Final = 5_000
 KEY_MAX: Final = 1_000
 _MARKS: Final = ".,:;!?()[]{}<>\"'`"
 _AUDIT, _JOBS, _VERIFY, _BULK = (model._meta.db_table for model in (AuditEvent, Job, VerifyOutcome, BulkAct))
+#: Of the filter of an act in bulk, and of a row that it skipped, what may be anybody's words.
+_TYPED_OF_FILTER: Final = frozenset({SEARCH, ENTITY_TYPE.parameter, FIELD.parameter})
+_TYPED_OF_REFUSAL: Final = frozenset({"field", "message"})
 #: Of an event, whether it is about an entity that the owner still has.
 _OF_OWN_ENTITY: Final = """
     (target_type = 'snapshot' AND EXISTS (
@@ -218,7 +223,7 @@ def _changed(erasure: Erasure, called: Clearing, cleared: Cleared, row: dict[str
     elif cleared.table == _VERIFY and erasure.entity_id is None:
         after["examples"] = without_examples(after["examples"], user_id=erasure.user_id)
     elif cleared.table == _BULK:
-        after |= _of_act(erasure, after)
+        after |= _of_act(erasure, called, before)
     return {column: value for column, value in after.items() if value != before[column]}
 
 
@@ -251,19 +256,29 @@ def _of_event(
     return after
 
 
-def _of_act(erasure: Erasure, cleared: dict[str, Json]) -> dict[str, Json]:
+def _of_act(erasure: Erasure, called: Clearing, before: dict[str, Json]) -> dict[str, Json]:
     """What becomes of an act in bulk: rows of whom is erased do not stand in it any more, and a filter that meant their
-    rows alone says no more than that."""
+    rows alone says no more than that. Of any other only what somebody typed may name them: by the rest, and by the
+    names of its parts, the act goes on and its page shows it, whatever whom is erased was called."""
     kind, own = (
         ("owner", erasure.user_id) if erasure.entity_id is None else ("entity", str(erasure.entity_id))
     )
-    filtered, refusals = cleared["filter"], cleared["refusals"]
+    filtered, refusals = before["filter"], before["refusals"]
     after: dict[str, Json] = {}
-    if isinstance(filtered, dict) and erasure.entity_id is None and filtered.get("owner") == own:
-        after["filter"] = reduced(filtered)
+    if isinstance(filtered, dict):
+        is_own = erasure.entity_id is None and filtered.get("owner") == own
+        after["filter"] = reduced(filtered) if is_own else _typed_cleared(called, filtered, _TYPED_OF_FILTER)
     if isinstance(refusals, list):
-        after["refusals"] = [one for one in refusals if not (isinstance(one, dict) and one.get(kind) == own)]
+        after["refusals"] = [
+            _typed_cleared(called, one, _TYPED_OF_REFUSAL)
+            for one in refusals
+            if isinstance(one, dict) and one.get(kind) != own
+        ]
     return after
+
+
+def _typed_cleared(called: Clearing, document: JsonObject, typed: frozenset[str]) -> JsonObject:
+    return {key: called.document(value) if key in typed else value for key, value in document.items()}
 
 
 def _of_job(

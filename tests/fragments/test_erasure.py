@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.test import Client
 
+from fragments.models import BulkAct, BulkState, BulkVerb, LifecycleState
 from fragments.services.erasure import entity_erase, owner_erase
 from schemaevo.kernel.models import AuditEvent, Erasure, JobState, User
 from schemaevo.kernel.verification import Extent
 from schemaevo.kernel.verification_runs import verification_make
+from tests.admin.addresses import list_of, page_of
 from tests.aggregates import assert_aggregates_are_right
+from tests.bulk import declare, make_act, stock, work
 from tests.erasing import MARK, NAME, ONE, content_of, make_marked, places_of, run_erasure
-from tests.factories import SHELL, THING
+from tests.factories import SHELL, THING, make_login, make_user
+from tests.lifecycle import put
 
 pytestmark = pytest.mark.django_db
 
@@ -89,3 +94,39 @@ def test_what_is_left_verifies() -> None:
     run_erasure()
     verification = verification_make(extent=Extent(), actor=SHELL)
     assert {(tally.divergent, tally.waiting) for _, tally in verification.done} == {(0, 0)}
+
+
+@pytest.mark.parametrize("name", ["field", "owner", "state", "reason", "active"])
+def test_whoever_is_called_as_filters_are_leaves_others_acts_in_bulk_as_they_were(
+    name: str, client: Client
+) -> None:
+    declare()
+    other, erased = make_user(username="ada"), make_user(username=name)
+    for user in (other, erased):
+        stock(user=user, a=..., b="x")
+    put(LifecycleState.ARCHIVED, fragment_key="b")
+    act = work(make_act(BulkVerb.ARCHIVE, {"owner": "ada", "reason": "unknown_field"}))
+    stock(user=other, entities=1, c=5)
+    waiting = make_act(BulkVerb.ARCHIVE, {"owner": "ada", "state": "active", "type": THING})
+    before = act.filter, act.refusals, waiting.filter
+    assert act.refusals
+    owner_erase(user_id=erased.pk, reason="they asked", actor=SHELL)
+    assert run_erasure().state == JobState.DONE
+    act.refresh_from_db()
+    waiting.refresh_from_db()
+    assert (act.filter, act.refusals, waiting.filter) == before
+    client.force_login(make_login(role="viewer"), backend="django.contrib.auth.backends.ModelBackend")
+    for url in (list_of(BulkAct), page_of(act), page_of(waiting)):
+        assert client.get(url).status_code == 200
+    assert work(waiting).state == BulkState.DONE
+
+
+def test_what_somebody_typed_into_the_filter_of_an_act_in_bulk_names_nobody_erased() -> None:
+    declare()
+    erased = make_user(username="wintergarten")
+    stock(user=make_user(username="ada"), wintergarten=1)
+    act = make_act(BulkVerb.ARCHIVE, {"owner": "ada", "field": "wintergarten", "q": "wintergarten"})
+    owner_erase(user_id=erased.pk, reason="they asked", actor=SHELL)
+    run_erasure()
+    act.refresh_from_db()
+    assert act.filter["field"] == act.filter["q"] == f"erased-{erased.pk}"
