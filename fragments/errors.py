@@ -78,6 +78,13 @@ class DeclaredGlobally(Conflict):
         )
 
 
+class DismissedBefore(Conflict):
+    """Somebody dismissed the field for good, and that stands with its reason; code `dismissed`."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__("dismissed", f"{field} is dismissed already.", field=field)
+
+
 class PromotionNotFound(NotFound):
     """There is no such promotion; code `promotion_not_found`."""
 

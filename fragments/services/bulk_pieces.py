@@ -183,6 +183,8 @@ def _refuse(act: BulkAct, one: RawFragmentAggregate, actor: Actor, until: dateti
         "user_id": one.user_id,
         "actor": actor,
         "reason": act.reason,
+        # Also what somebody decides between the look at the piece and here.
+        "is_first": True,
     }
     return field_dismiss(**which) if until is None else field_snooze(**which, until=until)
 

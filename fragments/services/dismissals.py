@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from fragments.errors import DismissedBefore
 from fragments.models import DismissalOrigin, FieldDismissal
 from registry.domain.names import NAME_MAX_BYTES
 from registry.services.locking import require_entity_type
@@ -32,21 +33,30 @@ def field_dismiss(
     actor: Actor,
     reason: str = "",
     origin: DismissalOrigin = DismissalOrigin.DECISION,
+    is_first: bool = False,
 ) -> FieldDismissal:
     """The user's field is not recommended any more, and not promoted by itself; without a user the field over all users
     of the type is not. Once more changes nothing; what was snoozed is dismissed.
 
-    `origin` tells what made it so, a decision or the undoing of a promotion. Raises: Denied; Invalid
-    `invalid_entity_type`, `invalid_field`; NotFound `user_not_found`; Unstorable for a name or reason.
+    `origin` tells what made it so, a decision or the undoing of a promotion. `is_first`: only where nobody dismissed it
+    for good before. Raises: Denied; Invalid `invalid_entity_type`, `invalid_field`; NotFound `user_not_found`;
+    Unstorable for a name or reason; DismissedBefore `dismissed`.
     """
     _authorise(actor, user_id)
     _require_field(entity_type, name, user_id)
-    return _refuse(entity_type, name, user_id, actor, reason, origin, until=None)
+    return _refuse(entity_type, name, user_id, actor, reason, origin, until=None, is_first=is_first)
 
 
 @transaction.atomic
 def field_snooze(
-    *, entity_type: str, name: str, user_id: int | None, until: datetime, actor: Actor, reason: str = ""
+    *,
+    entity_type: str,
+    name: str,
+    user_id: int | None,
+    until: datetime,
+    actor: Actor,
+    reason: str = "",
+    is_first: bool = False,
 ) -> FieldDismissal:
     """As `field_dismiss`, but only until a time. The same once more changes nothing; another time takes its place.
 
@@ -55,7 +65,9 @@ def field_snooze(
     _authorise(actor, user_id)
     _require_field(entity_type, name, user_id)
     require_until(until)
-    return _refuse(entity_type, name, user_id, actor, reason, DismissalOrigin.DECISION, until)
+    return _refuse(
+        entity_type, name, user_id, actor, reason, DismissalOrigin.DECISION, until, is_first=is_first
+    )
 
 
 @transaction.atomic
@@ -99,6 +111,8 @@ def _refuse(
     reason: str,
     origin: DismissalOrigin,
     until: datetime | None,
+    *,
+    is_first: bool,
 ) -> FieldDismissal:
     require_storable(reason)
     said = {
@@ -114,6 +128,8 @@ def _refuse(
     )
     before = None if is_new else _state(row)
     if not is_new:
+        if is_first and row.until is None:
+            raise DismissedBefore(name)
         if (row.until, row.origin, row.reason) == (until, origin, reason.strip()):
             return row
         FieldDismissal.objects.filter(pk=row.pk).update(**said, made_at=Now())

@@ -490,3 +490,22 @@ def test_one_field_that_breaks_costs_no_other(ada: User, monkeypatch: pytest.Mon
     assert "secret" not in str(act.refusals)
     assert set(Promotion.objects.values_list("fragment_key", flat=True)) == {"a", "c"}
     assert RawFragmentAggregate.objects.filter(user=ada).count() == 3
+
+
+@pytest.mark.parametrize("verb", [BulkVerb.DISMISS, BulkVerb.SNOOZE])
+def test_what_is_dismissed_for_good_while_a_piece_is_done_stays_so(
+    ada: User, monkeypatch: pytest.MonkeyPatch, verb: BulkVerb
+) -> None:
+    look = selectors_bulk.dismissals_skipped
+
+    def dismissed_meanwhile(*args: Any, **given: Any) -> list[str]:
+        told = look(*args, **given)
+        field_dismiss(entity_type=THING, name="a", user_id=ada.pk, actor=SHELL, reason="for good")
+        return told
+
+    monkeypatch.setattr(bulk_pieces, "dismissals_skipped", dismissed_meanwhile)
+    until = datetime(2900, 1, 1, tzinfo=UTC) if verb == BulkVerb.SNOOZE else None
+    act = work(make_act(verb, ADA, until=until))
+    assert (act.done_count, act.skipped) == (2, {"dismissed": 1})
+    row = FieldDismissal.objects.get(fragment_key="a")
+    assert (row.until, row.reason) == (None, "for good")
