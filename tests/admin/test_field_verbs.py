@@ -393,3 +393,20 @@ def test_what_is_not_declared_leads_to_its_promotion(owner: User, client_of: Cal
     html = look(client_of("schema_admin"), "converters")
     assert "is not declared for this owner" in text_of(html)
     assert at("promote") in html
+
+
+@pytest.mark.parametrize(
+    ("verb", "given"), [("promote", {"type": "number"}), ("converters", {"converter": "string_to_number"})]
+)
+def test_a_reason_that_is_too_long_is_shown_again_and_told(
+    owner: User, client_of: Callable[[str], Client], verb: str, given: dict[str, str]
+) -> None:
+    if verb == "converters":
+        promote(owner)
+    # Each end of a line counts twice once it is sent.
+    answer = client_of("schema_admin").post(at(verb), {**given, "note": "because\r\n" * 300})
+    html = answer.content.decode()
+    assert answer.status_code == 200
+    assert "because\r\nbecause" in html
+    assert "at most 2000 characters" in html
+    assert Promotion.objects.count() == (verb == "converters")

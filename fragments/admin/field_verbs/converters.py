@@ -52,11 +52,11 @@ def converters_page(model_admin: StoreAdmin, request: HttpRequest, row: RawFragm
     told = converters_told(standing=standing, user_id=row.user_id, entity_type=row.entity_type, field=name)
     given = request.POST if is_post else request.GET
     form = ConvertersForm(given if is_post or "converter" in given else None)
-    is_valid = form.is_bound and form.is_valid()
-    if is_valid and is_post and _is_added(request, row, form):
+    if is_post and form.is_valid() and _is_added(request, row, form):
         return HttpResponseRedirect(request.path)
     outlook = None
-    if told is not None and is_valid:
+    # Whatever is wrong with the reason, which is shown again with what it comes to.
+    if told is not None and form.is_bound and "converter" not in form.errors:
         outlook = converters_outlook(
             standing=standing,
             user_id=row.user_id,

@@ -58,6 +58,11 @@ class PromoteForm(forms.Form):
     note = ReasonField(help_text=_("Stands in the audit log, and on the page of the promotion."))
 
     @property
+    def is_declaration(self) -> bool:
+        """Whether it says how the field is declared, whatever is wrong with the reason."""
+        return self.is_bound and not self.errors.keys() - {"note"}
+
+    @property
     def left_out(self) -> list[str]:
         """Converters that are ticked and do not end in the type: whoever chose another type has left them so."""
         said = self.cleaned_data
@@ -84,13 +89,12 @@ def promote_page(model_admin: StoreAdmin, request: HttpRequest, row: RawFragment
     """What declaring the field so would come to; on POST it is promoted, and the page of the promotion comes next."""
     found = recommendation_of_field(user_id=row.user_id, entity_type=row.entity_type, name=row.fragment_key)
     form = PromoteForm(_asked(request, found))
-    is_valid = form.is_valid()
-    if is_valid and request.method == "POST":
+    if request.method == "POST" and form.is_valid():
         answer = _promoted(request, row, form)
         if answer is not None:
             return answer
     outlook = None
-    if is_valid:
+    if form.is_declaration:
         outlook = promotion_outlook(
             user_id=row.user_id,
             entity_type=row.entity_type,
@@ -106,8 +110,8 @@ def promote_page(model_admin: StoreAdmin, request: HttpRequest, row: RawFragment
         title=_now("Promote %(field)s") % {"field": row.fragment_key},
         found=found,
         form=form,
-        chosen=_chosen(form, is_valid=is_valid),
-        left_out=form.left_out if is_valid else [],
+        chosen=_chosen(form),
+        left_out=form.left_out if form.is_declaration else [],
         types=[one.value for one in FieldType],
         converters=[(name, spec.source.value, spec.target.value) for name, spec in CONVERTERS.items()],
         strategies=[(one.value, words) for one, words in STRATEGIES.items()],
@@ -161,9 +165,9 @@ def _asked(request: HttpRequest, found: Recommendation | None) -> QueryDict:
     return asked
 
 
-def _chosen(form: PromoteForm, *, is_valid: bool) -> dict[str, Any]:
+def _chosen(form: PromoteForm) -> dict[str, Any]:
     """What the form says, so that it can be shown again, whether it makes sense or not."""
-    left_out = form.left_out if is_valid else []
+    left_out = form.left_out if form.is_declaration else []
     return {
         "type": form["type"].value() or "",
         "converter": [name for name in form["converter"].value() or [] if name not in left_out],
