@@ -49,7 +49,8 @@ class BulkAct(models.Model):
     number is above `last_id` and at most `bound_id`, each once, by ascending number; what is done, counted and skipped
     is written with it. `matched_count` = `done_count` + the sum of `skipped`, which has the reasons as codes;
     `refusals` are the first rows that were skipped, in words, and hold no value of a record.
-    `asked_count` is how many matched when it was asked for; more than some ten thousand are estimated.
+    `asked_count` is how many matched when it was asked for; more than some ten thousand are estimated, and 0
+    says that counting took too long.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -117,6 +118,11 @@ class BulkAct(models.Model):
     def is_done(self) -> bool:
         """Whether every row was looked at."""
         return self.state == BulkState.DONE
+
+    @property
+    def is_asked_known(self) -> bool:
+        """Whether it was told how many rows match: where none does nothing is asked for."""
+        return self.asked_count > 0
 
     @property
     def skipped_count(self) -> int:

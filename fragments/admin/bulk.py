@@ -131,7 +131,9 @@ class BulkActAdmin(KeysetAdmin):
         is_running = act.state == BulkState.RUNNING
         may = request.user.has_perm(PERMISSIONS[BulkVerb(act.verb)])
         owners = owners_by_id({one["owner"] for one in act.refusals})
-        total = max(act.asked_count, act.matched_count)
+        # Of an estimate that was passed nobody knows how much is left.
+        is_left_known = act.is_asked_exact or act.matched_count < act.asked_count
+        total = max(act.asked_count, act.matched_count) if act.is_asked_known and is_left_known else 0
         return {
             "act": act,
             "words": VERB_WORDS[BulkVerb(act.verb)],

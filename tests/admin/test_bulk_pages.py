@@ -292,3 +292,16 @@ def test_who_only_looks_sees_no_button(ada: User, client_of: Callable[[str], Cli
     viewer = client_of("viewer")
     assert "<button" not in viewer.get(verb_of(BulkAct, "live", act.pk)).content.decode()
     assert viewer.post(verb_of(BulkAct, "cancel", act.pk)).status_code == 403
+
+
+@pytest.mark.parametrize(("asked", "is_known"), [(0, False), (2, True)])
+def test_an_act_of_which_nobody_knows_how_much_is_left_says_so(
+    ada: User, client_of: Callable[[str], Client], asked: int, is_known: bool
+) -> None:
+    act = make_act(BulkVerb.ARCHIVE, {"owner": "ada"})
+    BulkAct.objects.update(asked_count=asked, is_asked_exact=False, matched_count=5, done_count=5)
+    client = client_of("operator")
+    assert "<progress" not in client.get(page_of(act)).content.decode()
+    told = facts(client, page_of(act))
+    assert told["matched"] == ("5 of ≈ 2" if is_known else "5")
+    assert told["asked"] == ("≈ 2" if is_known else "not known: counting took too long")
