@@ -195,6 +195,22 @@ def test_a_view_with_a_filter_that_is_gone_opens_with_a_note(
     assert "no more" not in text_of(other.content.decode())
 
 
+def test_a_view_that_the_bar_has_no_room_for_tells_which_filter_is_gone(
+    store: Store, client_of: Callable[[str], Client]
+) -> None:
+    client = client_of("viewer")
+    login = login_in(client)
+    for number in range(SHOWN_MAX + 1):
+        make_view(login=login, name=f"{number:02}", query={"field": f"f{number}"})
+    make_view(login=login, name="zz", query={"field": "smell", "tone": "sweet"})
+    (url,) = set(re.findall(r'href="([^"]*view=\d+)"', client.get(reverse("views")).content.decode()))
+    html = client.get(unescape(url)).content.decode()
+    assert "a filter that the list has no more (tone)" in text_of(html)
+    pills = pills_of(html)
+    assert [name for name, (_url, is_open) in pills.items() if is_open] == ["zz"]
+    assert len(pills) == SHOWN_MAX + 3
+
+
 @pytest.mark.parametrize("said", ["0", "-1", "9" * 40, "a", "\0", ""])
 def test_an_address_with_a_view_that_makes_no_sense_shows_the_list(
     store: Store, client_of: Callable[[str], Client], said: str

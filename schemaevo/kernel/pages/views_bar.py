@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _now
 
 from schemaevo.kernel.models import SavedView, User
+from schemaevo.kernel.narrowing import number_or_none
 from schemaevo.kernel.saved_queries import Listed, Query, gone, query_of
 from schemaevo.kernel.saved_views import MAY_SHARE, views_of_list
 
@@ -103,8 +104,9 @@ def views_bar(model_admin: StoreAdmin, request: HttpRequest) -> ViewsBar | None:
         return None
     listed = listed_by(model_admin, request)
     current = query_of(listed, request.GET)
-    saved = _saved(login, listed)
-    named = [view for view in saved if str(view.pk) == request.GET.get(VIEW_VAR)]
+    asked = number_or_none(request.GET.get(VIEW_VAR, ""))
+    saved = _saved(login, listed, asked)
+    named = [view for view in saved if view.pk == asked]
     opened = [view for view in named if query_of(listed, view.query) == current]
     pills = [
         *(_ready(one, listed, current, opened) for one in model_admin.ready_views),
@@ -123,14 +125,16 @@ def views_bar(model_admin: StoreAdmin, request: HttpRequest) -> ViewsBar | None:
     )
 
 
-def _saved(login: User, listed: Listed) -> list[SavedView]:
-    """The views of the list: the login's own first, and one more than are shown."""
-    is_others = Case(When(login=login, then=0), default=1, output_field=IntegerField())
+def _saved(login: User, listed: Listed, asked: int | None) -> list[SavedView]:
+    """The views of the list, one more than are shown: first that which is asked for, of which there is something to
+    tell, then the login's own."""
+    first = [] if asked is None else [When(pk=asked, then=-1)]
+    place = Case(*first, When(login=login, then=0), default=1, output_field=IntegerField())
     found = views_of_list(login=login, list_name=listed.name)
     return list(
         found.select_related("login")
         .only("login", "name", "query", "is_shared", "list_name", "login__username")
-        .order_by(is_others, "name", "id")[: SHOWN_MAX + 1]
+        .order_by(place, "name", "id")[: SHOWN_MAX + 1]
     )
 
 
