@@ -410,3 +410,17 @@ def test_a_reason_that_is_too_long_is_shown_again_and_told(
     assert "because\r\nbecause" in html
     assert "at most 2000 characters" in html
     assert Promotion.objects.count() == (verb == "converters")
+
+
+def test_what_was_ticked_stays_so_where_names_are_not_ignored_yet(
+    owner: User, client_of: Callable[[str], Client]
+) -> None:
+    given = {"what": "ignore", "pattern": "siz*", "reason": "because\r\n" * 300}
+    client = client_of("schema_admin")
+    assert (
+        'name="every_type" checked'
+        in client.post(at("ignore"), {**given, "every_type": "on"}).content.decode()
+    )
+    assert 'name="every_type">' in client.post(at("ignore"), given).content.decode()
+    assert 'name="every_type">' in client.get(at("ignore")).content.decode()
+    assert not IgnoredPattern.objects.exists()
