@@ -40,8 +40,8 @@ FORESEEN_MAX: Final = COUNTED_MAX
 FIELDS_FORESEEN_MAX: Final = 1_000
 #: Owners whose quota a preview shows.
 OWNERS_SHOWN: Final = 10
-#: Where a look by the filter takes too long, so many numbers of rows are looked through at a time.
-WINDOW_IDS = 100_000
+#: Where a look by the filter takes too long, so many rows of the table are looked through at a time.
+WINDOW_ROWS = 100_000
 
 _MODELS: Final[Mapping[BulkList, type[RawFragment | RawFragmentAggregate]]] = {
     BulkList.FRAGMENTS: RawFragment,
@@ -120,7 +120,7 @@ def rows_next(filtered: RowFilter, *, after: int, bound: int, limit: int, is_slo
     """The next rows that match, above the number `after` and up to `bound`. Locks nothing.
 
     Where few of many rows match and no index tells which, one look could take longer than a lease: it is given up, and
-    numbers are looked through window by window; then there may be none in a look that is not the last.
+    the table is looked through window by window; then there may be none in a look that is not the last.
     """
     if not is_slow:
         with _in_short() as told:
@@ -128,11 +128,18 @@ def rows_next(filtered: RowFilter, *, after: int, bound: int, limit: int, is_slo
         if told:
             rows = told[0]
             return Look(rows, rows[-1].id if len(rows) == limit else None)
-    end = min(after + WINDOW_IDS, bound)
+    end = _window_end(filtered.listed, after, bound)
     rows = _rows_between(filtered, after, end, limit)
     if len(rows) == limit:
         return Look(rows, rows[-1].id, is_slow=True)
     return Look(rows, None if end >= bound else end, is_slow=True)
+
+
+def _window_end(listed: BulkList, after: int, bound: int) -> int:
+    """The number at which a window above `after` ends. By rows, and not by numbers: whatever is seen again takes a
+    number, too, so that between two rows there may be any number of them."""
+    numbers = _MODELS[listed]._default_manager.filter(pk__gt=after, pk__lte=bound).order_by("pk")
+    return next(iter(numbers.values_list("pk", flat=True)[WINDOW_ROWS - 1 : WINDOW_ROWS]), bound)
 
 
 def _rows_between(filtered: RowFilter, after: int, end: int, limit: int) -> list[Row]:

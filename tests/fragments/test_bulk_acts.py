@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fragments import selectors_bulk
 from fragments.models import (
     BulkAct,
+    BulkList,
     BulkState,
     BulkVerb,
     EnhancementMode,
@@ -25,7 +26,7 @@ from fragments.models import (
     RawFragment,
     RawFragmentAggregate,
 )
-from fragments.selectors_bulk import ACT, act_foreseen, act_job, rows_next
+from fragments.selectors_bulk import ACT, act_foreseen, act_job, rows_bound, rows_next
 from fragments.services import bulk_pieces, bulk_runs
 from fragments.services.bulk_acts import bulk_act_begin, bulk_act_cancel, bulk_act_resume
 from fragments.services.dismissals import field_dismiss, field_snooze
@@ -41,6 +42,7 @@ from schemaevo.kernel.models import AuditEvent, JobState, User
 from tests.aggregates import assert_aggregates_are_right
 from tests.bulk import declare, make_act, make_filter, put_field, stock, work
 from tests.factories import (
+    NOON,
     SHELL,
     THING,
     make_definition,
@@ -407,7 +409,7 @@ def test_each_row_is_looked_at_once_however_the_pieces_fall(
 def test_where_a_look_takes_too_long_windows_of_numbers_find_the_same_rows(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(selectors_bulk, "WINDOW_IDS", 2)
+    monkeypatch.setattr(selectors_bulk, "WINDOW_ROWS", 2)
     filtered = make_filter(BulkVerb.ARCHIVE, field="b")
     wanted = set(filtered.rows().values_list("pk", flat=True))
     first = RawFragment.objects.order_by("pk").values_list("pk", flat=True)[0]
@@ -420,6 +422,28 @@ def test_where_a_look_takes_too_long_windows_of_numbers_find_the_same_rows(
         found += [row.id for row in look.rows]
         after = look.beyond
     assert found == sorted(wanted)
+
+
+def test_windows_are_of_rows_however_far_their_numbers_are_from_each_other(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selectors_bulk, "WINDOW_ROWS", 5)
+    before = RawFragment.objects.count(), rows_bound(BulkList.FRAGMENTS)
+    for second in range(20):
+        make_run(user=ada, records=[{"k": "k0", "a": 0}], observed_at=NOON + timedelta(seconds=second))
+    stock(user=ada, entities=1, late="x")
+    bound = rows_bound(BulkList.FRAGMENTS)
+    # What was seen again has taken numbers.
+    assert RawFragment.objects.count() == before[0] + 1
+    assert bound > before[1] + 20
+    filtered = make_filter(BulkVerb.ARCHIVE, field="late")
+    looks = 0
+    after: int | None = 0
+    while after is not None:
+        look = rows_next(filtered, after=after, bound=bound, limit=9, is_slow=True)
+        looks, after = looks + 1, look.beyond
+    assert [row.id for row in look.rows] == [bound]
+    assert looks == (before[0] + 1 + 4) // 5
 
 
 # --- who may --------------------------------------------------------------------------------------------------
