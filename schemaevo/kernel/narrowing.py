@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import Case, IntegerField, Q, QuerySet, When
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext_lazy as _
@@ -96,9 +96,9 @@ def user_named(text: str) -> int | None:
     by_name = Q(username=text) | Q(email=text)
     if (number := number_or_none(text)) is not None:
         by_name |= Q(pk=number)
-    matches = list(User.objects.filter(by_name).order_by("pk").values_list("pk", "username")[:10])
-    exact = [pk for pk, username in matches if username == text]
-    return exact[0] if exact else (matches[0][0] if matches else None)
+    # However many share an e-mail that is the name of somebody else, by which lists lead to them.
+    is_other = Case(When(username=text, then=0), default=1, output_field=IntegerField())
+    return User.objects.filter(by_name).order_by(is_other, "pk").values_list("pk", flat=True).first()
 
 
 def number_or_none(text: str) -> int | None:

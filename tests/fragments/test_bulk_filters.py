@@ -127,3 +127,13 @@ def test_a_search_that_cannot_be_stored_means_nothing(login: User) -> None:
 def test_a_filter_of_another_release_is_refused() -> None:
     with pytest.raises(ValueError, match="not known"):
         RowFilter.from_json(BulkList.FIELDS, {"state": "active"})
+
+
+def test_an_owner_is_found_by_name_however_many_have_that_as_their_e_mail(login: User) -> None:
+    shared = "team@example.org"
+    for _number in range(12):
+        make_user(email=shared)
+    team = make_user(username=shared)
+    filtered = RowFilter.read(BulkList.FIELDS, {"owner": shared})
+    assert filtered.owner == team.pk
+    assert RowFilter.read(BulkList.FIELDS, filtered.parameters(owners_of([filtered]))) == filtered
