@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from math import lcm
 
 from registry.domain.names import normalised_name
 
@@ -45,10 +44,17 @@ WEIGHTS = {
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One reason for more or less confidence: `value` says how well it is met, from 0 to 1."""
+    """One reason for more or less confidence: it is met in `part` of `of`, all of which is the best there is."""
 
+    # Whole numbers: lists ask for thousands of these, and a third of their time went into making fractions.
     name: FactorName
-    value: Fraction
+    part: int
+    of: int
+
+    @property
+    def value(self) -> Fraction:
+        """How well it is met, from 0 to 1."""
+        return Fraction(self.part, self.of)
 
     @property
     def weight(self) -> int:
@@ -72,14 +78,12 @@ class Confidence:
     @property
     def total(self) -> int:
         """The confidence in ten-thousandths, rounded down."""
-        # What the contributions add up to, in whole numbers: fractions are added in ten times the time, and lists ask
-        # for thousands of these.
-        whole = lcm(*(factor.value.denominator for factor in self.factors))
-        parts = (
-            factor.weight * factor.value.numerator * (whole // factor.value.denominator)
-            for factor in self.factors
-        )
-        return sum(parts) // whole
+        # What the contributions add up to, over one denominator.
+        total, whole = 0, 1
+        for factor in self.factors:
+            total = total * factor.of + WEIGHTS[factor.name] * factor.part * whole
+            whole *= factor.of
+        return total // whole
 
 
 def confidence(
@@ -92,22 +96,21 @@ def confidence(
     aggregate that is still being made may be negative, and count as nothing.
     """
     types = {kind: count for kind, count in type_counts.items() if kind != "null" and count > 0}
-    dominant_type, type_share = _dominant(types)
+    dominant_type, of_type, values = _dominant(types)
     formats = {
         form.removeprefix(f"{dominant_type}:"): count
         for form, count in format_counts.items()
         if dominant_type and form.startswith(f"{dominant_type}:") and count > 0
     }
-    dominant_format, format_share = _dominant(formats)
+    dominant_format, of_format, forms = _dominant(formats)
     if dominant_type in _ONE_FORMAT:
-        format_share = Fraction(1)
-    samples = Fraction(min(max(sample_count, 0), ENOUGH_SAMPLES), ENOUGH_SAMPLES)
+        of_format = forms = 1
     return Confidence(
         (
-            Factor(FactorName.TYPE, type_share),
-            Factor(FactorName.FORMAT, format_share),
-            Factor(FactorName.NAME, Fraction(1) if sounds_like_a_field(name) else Fraction(1, 2)),
-            Factor(FactorName.SAMPLES, samples),
+            Factor(FactorName.TYPE, of_type, values),
+            Factor(FactorName.FORMAT, of_format, forms),
+            Factor(FactorName.NAME, 2 if sounds_like_a_field(name) else 1, 2),
+            Factor(FactorName.SAMPLES, min(max(sample_count, 0), ENOUGH_SAMPLES), ENOUGH_SAMPLES),
         ),
         dominant_type,
         dominant_format,
@@ -121,9 +124,9 @@ def sounds_like_a_field(name: str) -> bool:
     return normalised.endswith(_SUFFIXES) or normalised.startswith(_PREFIXES)
 
 
-def _dominant(counts: Mapping[str, int]) -> tuple[str, Fraction]:
-    """What most are, of several the first by name, and its share; nothing where there is none."""
+def _dominant(counts: Mapping[str, int]) -> tuple[str, int, int]:
+    """What most are, of several the first by name; how many these are, of how many. None of one where there is none."""
     if not counts:
-        return "", Fraction()
+        return "", 0, 1
     dominant = min(counts, key=lambda name: (-counts[name], name))
-    return dominant, Fraction(counts[dominant], sum(counts.values()))
+    return dominant, counts[dominant], sum(counts.values())
