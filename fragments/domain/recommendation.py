@@ -97,8 +97,8 @@ class Reason:
 class Recommendation:
     """An undeclared field, how it would be declared, and whether it should be.
 
-    `user_id` is None where it is of all users of the entity type. `suggested` is None where all values are null.
-    `samples` are values of users: shown only to holders of `see_values`.
+    `user_id` is None where it is of all users of the entity type. `samples` are values of users: shown only to holders
+    of `see_values`.
     """
 
     entity_type: str
@@ -106,7 +106,6 @@ class Recommendation:
     name: str
     counts: FieldCounts
     confidence: Confidence
-    suggested: SuggestedField | None
     obstacles: tuple[Obstacle, ...]
     samples: tuple[Json, ...] = ()
 
@@ -114,6 +113,11 @@ class Recommendation:
     def is_eligible(self) -> bool:
         """Whether nothing speaks against declaring it."""
         return not self.obstacles
+
+    @property
+    def suggested(self) -> SuggestedField | None:
+        """How it would be declared; None where all values are null. Worked out at each look, which most do without."""
+        return suggested_field(self.name, self.confidence.dominant_type, self.counts, self.samples)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -171,7 +175,6 @@ def recommend(
         name,
         counts,
         sure,
-        suggested_field(name, sure.dominant_type, counts, samples),
         tuple(_obstacles(name, counts, sure, bar, circumstances)),
         tuple(samples),
     )
