@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, NamedTuple
@@ -139,10 +139,14 @@ class FieldsFound(NamedTuple):
         return rows.filter(pk__in=RawSQL("SELECT unnest(%s::bigint[])", [self.ids]))
 
 
-def fields_of_confidence(*, user_id: int, entity_type: str | None, band: Band) -> FieldsFound:
-    """The owner's fields whose confidence is in the band, of one type or all. One query, which reads the first
-    FIELDS_READ fields by type and name: confidence is no column."""
+def fields_of_confidence(
+    *, user_id: int, entity_type: str | None, band: Band, among: Collection[int] | None = None
+) -> FieldsFound:
+    """The owner's fields whose confidence is in the band, of one type or all, and only those `among` some where they
+    are given. One query, which reads the first FIELDS_READ fields by type and name: confidence is no column."""
     rows = RawFragmentAggregate.objects.filter(user_id=user_id, sample_count__gt=0)
+    if among is not None:
+        rows = rows.filter(pk__in=among)
     if entity_type is not None:
         rows = rows.filter(entity_type=entity_type)
     columns = ("pk", "fragment_key", "type_counts", "format_counts", "sample_count")

@@ -3,9 +3,9 @@ which find the same rows later and without a request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _now
@@ -108,6 +108,14 @@ def fields_waiting(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.exclude(sample_count=0)
 
 
+class Matched(NamedTuple):
+    """The rows that a filter means, in no order. `is_cut`: the owner has more fields than are looked at for their
+    confidence (`fields_of_confidence`), and there may be others."""
+
+    rows: QuerySet[Any]
+    is_cut: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class RowFilter:
     """A filter of one of the lists as it was read once: by parameter what is wanted, in the order of the filters.
@@ -164,27 +172,42 @@ class RowFilter:
 
     def rows(self) -> QuerySet[Any]:
         """The rows of the list that match as of now, in no order."""
+        return self.matched().rows
+
+    def rows_among(self, numbers: Collection[int]) -> QuerySet[Any]:
+        """Those of these rows that match as of now; no others are looked at."""
+        return self.matched(among=numbers).rows
+
+    def matched(self, *, among: Collection[int] | None = None) -> Matched:
+        """The rows that match, of all or of these, and whether there may be others."""
         wanted = dict(self.wanted)
         rows: QuerySet[Any]
         if self.listed == BulkList.FRAGMENTS:
             rows = fragments_searched(RawFragment.objects.order_by(), self.search)
         else:
             rows = fields_searched(RawFragmentAggregate.objects.order_by(), self.search)
+        if among is not None:
+            rows = rows.filter(pk__in=among)
         for criterion in CRITERIA[self.listed]:
             if criterion.parameter in wanted and criterion is not CONFIDENCE:
                 rows = rows.filter(criterion.where(wanted[criterion.parameter]))
+        if self.is_nonsense:
+            return Matched(rows.none())
         if CONFIDENCE.parameter in wanted:
-            rows = self._of_confidence(rows, BANDS[str(wanted[CONFIDENCE.parameter])])
-        return rows.none() if self.is_nonsense else rows
+            return self._of_confidence(rows, BANDS[str(wanted[CONFIDENCE.parameter])], among)
+        return Matched(rows)
 
-    def _of_confidence(self, rows: QuerySet[Any], band: Band) -> QuerySet[Any]:
+    def _of_confidence(self, rows: QuerySet[Any], band: Band, among: Collection[int] | None) -> Matched:
         if self.owner is None:
-            return rows.none()
+            return Matched(rows.none())
         entity_type = dict(self.wanted).get(ENTITY_TYPE.parameter)
         found = fields_of_confidence(
-            user_id=self.owner, entity_type=None if entity_type is None else str(entity_type), band=band
+            user_id=self.owner,
+            entity_type=None if entity_type is None else str(entity_type),
+            band=band,
+            among=among,
         )
-        return found.of(rows)
+        return Matched(found.of(rows), found.is_cut)
 
     @property
     def owner(self) -> int | None:

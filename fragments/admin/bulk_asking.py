@@ -24,6 +24,7 @@ from unfold.widgets import (
 from fragments.admin.bulk_words import VERB_WORDS, skip_words
 from fragments.models import VERBS_OF, BulkAct, BulkList, BulkVerb
 from fragments.selectors_bulk import Foreseen, act_foreseen, rows_matched
+from fragments.selectors_fields import FIELDS_READ
 from fragments.selectors_narrowed import CRITERIA, SEARCH, RowFilter, owners_of
 from fragments.services.bulk_acts import PERMISSIONS, bulk_act_begin
 from schemaevo.kernel.errors import DomainError
@@ -127,7 +128,7 @@ class BulkingAdmin(ExportingAdmin):
             if act is not None:
                 messages.success(request, _now("It is being done. This page follows it."))
                 return HttpResponseRedirect(reverse("admin:fragments_bulkact_change", args=[act.pk]))
-        matched = filtered.rows()
+        matched, is_cut = filtered.matched()
         foreseen = act_foreseen(matched, verb, with_others=with_others)
         owners = owners_of([filtered])
         asked = {name: request.GET[name] for name in (*known, SEARCH) if request.GET.get(name)}
@@ -139,6 +140,7 @@ class BulkingAdmin(ExportingAdmin):
             filtered=filtered,
             narrowed=[(capfirst(name), said) for name, said in filtered.in_words(owners)],
             matched=rows_matched(matched),
+            fields_read=FIELDS_READ if is_cut else None,
             verb=verb,
             words=VERB_WORDS[verb],
             verbs=[(one, VERB_WORDS[one], f"?{urlencode({**asked, VERB: one.value})}") for one in verbs],

@@ -134,8 +134,7 @@ def _fragments(act: BulkAct, rows: Sequence[Row], skip: Callable[[Any], str]) ->
     # or deleted meanwhile is not what was meant.
     found = (
         _filter_of(act)
-        .rows()
-        .filter(pk__in=[row.id for row in rows])
+        .rows_among([row.id for row in rows])
         .only("pk", "entity_id", "fragment_key", "lifecycle_state", "is_retracted")
         .in_bulk()
     )
@@ -227,7 +226,7 @@ def _promote(act: BulkAct, rows: Sequence[Row], actor: Actor) -> Piece:
 
 def _fields(act: BulkAct, rows: Sequence[Row]) -> dict[int, RawFragmentAggregate]:
     """Those of the fields that match the filter now."""
-    return _filter_of(act).rows().filter(pk__in=[row.id for row in rows]).in_bulk()
+    return _filter_of(act).rows_among([row.id for row in rows]).in_bulk()
 
 
 def _attempt(piece: Piece, row: Row, one: RawFragmentAggregate, act: Callable[[], object]) -> None:

@@ -108,6 +108,17 @@ def test_the_preview_tells_what_would_be_moved_and_why_the_rest_is_not(
     assert facts(client, FRAGMENTS, owner="ada", do="restore")["done"] == "3"
 
 
+def test_who_has_too_many_fields_to_look_at_is_told(
+    ada: User, client_of: Callable[[str], Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, said = client_of("schema_admin"), "has more than"
+    query = {"owner": "ada", "confidence": "low"}
+    assert said not in read(client, FIELDS, **query)
+    monkeypatch.setattr("fragments.selectors_fields.FIELDS_READ", 1)
+    assert said in read(client, FIELDS, **query)
+    assert said not in read(client, FIELDS, owner="ada")
+
+
 def test_the_preview_of_promotions_tells_eligibility_fragments_and_quotas(
     ada: User, client_of: Callable[[str], Client]
 ) -> None:

@@ -90,6 +90,8 @@ def test_a_list_and_an_act_mean_the_same_rows(login: User, listed: BulkList) -> 
         filtered = RowFilter.read(listed, query)
         wanted = shown(login, listed, query)
         assert set(filtered.rows().values_list("pk", flat=True)) == wanted
+        some = [pk for pk in MODELS[listed]._default_manager.values_list("pk", flat=True) if pk % 2]
+        assert set(filtered.rows_among(some).values_list("pk", flat=True)) == wanted & set(some)
         if filtered.is_nonsense:
             assert not wanted
             return
