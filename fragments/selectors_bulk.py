@@ -37,7 +37,7 @@ from schemaevo.kernel.pages.keyset import page_limit
 ACT: Final = "act_in_bulk"
 #: So many rows a preview looks at, and so many undeclared fields, of which each takes more looking.
 FORESEEN_MAX: Final = COUNTED_MAX
-FIELDS_FORESEEN_MAX: Final = 1_000
+FIELDS_FORESEEN_MAX: Final = 500
 #: Owners whose quota a preview shows.
 OWNERS_SHOWN: Final = 10
 #: Where a look by the filter takes too long, so many rows of the table are looked through at a time.

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, TextField
 from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from fragments.domain.bands import Band
-from fragments.domain.confidence import confidence
+from fragments.domain.confidence import ENOUGH_SAMPLES, confidence
 from fragments.domain.ignoring import matching_pattern
 from fragments.domain.recommendation import Recommendation
 from fragments.models import (
@@ -149,14 +151,23 @@ def fields_of_confidence(
         rows = rows.filter(pk__in=among)
     if entity_type is not None:
         rows = rows.filter(entity_type=entity_type)
-    columns = ("pk", "fragment_key", "type_counts", "format_counts", "sample_count")
-    found = list(rows.order_by("entity_type", "fragment_key").values_list(*columns)[: FIELDS_READ + 1])
+    as_text = {name: Cast(f"{name}_counts", TextField()) for name in ("type", "format")}
+    columns = ("pk", "fragment_key", *as_text, "sample_count")
+    ordered = rows.annotate(**as_text).order_by("entity_type", "fragment_key")
+    found = list(ordered.values_list(*columns)[: FIELDS_READ + 1])
     ids = [
         pk
         for pk, name, types, formats, samples in found[:FIELDS_READ]
-        if confidence_of(name, types, formats, samples) in band
+        if _confidence_by_texts(name, types, formats, min(samples, ENOUGH_SAMPLES)) in band
     ]
     return FieldsFound(ids, len(found) > FIELDS_READ)
+
+
+#: Page after page of a list, and then the preview of an act on it, ask for the same thousands: what did not change
+#: meanwhile is not worked out again. So many are about ten megabytes in each process.
+@lru_cache(maxsize=4 * FIELDS_READ)
+def _confidence_by_texts(name: str, types: str, formats: str, samples: int) -> int:
+    return confidence_of(name, types, formats, samples)
 
 
 def confidence_of(name: str, types: Any, formats: Any, samples: int) -> int:
